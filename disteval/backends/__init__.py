@@ -1,0 +1,65 @@
+"""Engines that run an evaluation on several replicas.
+
+An engine is one file here, with a subclass of `Backend`; `get_backend` chooses one. A new engine
+says who it is (`rank`, `size`), under which strategy its local replicas run, and how bytes
+travel (`exchange`, `gather`, `broadcast`). Nothing else in the package knows the engines.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import tensorflow as tf
+
+from disteval.backends.local import Backend
+from disteval.errors import DistEvalError
+
+NAMES = ("auto", "single", "mirrored", "horovod")
+
+__all__ = ["NAMES", "Backend", "get_backend"]
+
+
+def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 600) -> Backend:
+    """Returns the engine that an evaluation would run on, here and now.
+
+    It is made anew for each evaluation, because rank and size may change between two of them.
+
+    Args:
+        backend: `"auto"`, `"single"`, `"mirrored"` or `"horovod"`. Auto is Horovod if the script
+            imported and initialized it and its size is above 1; else the strategy of `model`;
+            else a single device.
+        model: The Keras model, for its strategy; without one, the strategy in scope counts.
+        timeout: Seconds to wait for other ranks before an error.
+
+    Returns:
+        A backend with `name`, `rank`, `size`, `num_replicas` and `is_chief`.
+
+    Raises:
+        DistEvalError: `backend` is unknown, or what it needs is not there.
+    """
+    if backend not in NAMES:
+        raise DistEvalError(
+            f"Unknown backend. Received: backend={backend!r}. Expected one of {', '.join(NAMES)}."
+        )
+    if backend == "horovod" or (backend == "auto" and _horovod_has_peers()):
+        from disteval.backends.horovod import HorovodBackend
+
+        return HorovodBackend(timeout=timeout)
+    strategy = tf.distribute.get_strategy() if model is None else model.distribute_strategy
+    mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
+    if backend == "mirrored" and not mirrored:
+        raise DistEvalError(
+            'backend="mirrored" needs a model that was built in the scope of a '
+            f"tf.distribute.MirroredStrategy. Received: a model of {type(strategy).__name__}. "
+            'Build it in `with strategy.scope():`, or use backend="auto".'
+        )
+    if backend == "single" or not mirrored:
+        return Backend("single", tf.distribute.get_strategy() if mirrored else strategy)
+    return Backend("mirrored", strategy)
+
+
+def _horovod_has_peers() -> bool:
+    """Whether this script uses Horovod with others; never imports it."""
+    hvd = sys.modules.get("horovod.tensorflow")
+    return bool(hvd is not None and hvd.is_initialized() and hvd.size() > 1)

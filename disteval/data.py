@@ -1,0 +1,405 @@
+"""Validation data of every kind as one thing: a `Source` of indexed segments, a shard per rank."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from disteval.errors import DataError
+
+# Input bytes that one replica evaluates in one call of the compiled loop. It bounds the memory
+# of a segment, and how long an interrupt or the progress bar has to wait.
+SEGMENT_BYTES = 16 << 20
+
+_EXPECTED = (
+    "Expected (x, y) or (x, y, sample_weight) of arrays or nests of arrays, a finite "
+    "tf.data.Dataset, a keras.utils.PyDataset, or a function fn(shard_index, num_shards) that "
+    "returns a tf.data.Dataset of (index, (x, y))."
+)
+
+
+class Segment(NamedTuple):
+    """Consecutive batches that one replica evaluates in one call.
+
+    Attributes:
+        index: int64 of shape `(rows,)`: which sample of the data each row is.
+        batch: Nest of arrays or tensors of shape `(rows, ...)`, as `model.predict_step` takes it.
+        splits: int64 of shape `(batches + 1,)`: batch i is rows `splits[i]` to `splits[i + 1]`.
+    """
+
+    index: np.ndarray
+    batch: Any
+    splits: np.ndarray
+
+
+def shard_bounds(num_samples: int, shard_index: int, num_shards: int) -> tuple[int, int]:
+    """Returns the first and last + 1 of the contiguous samples that a shard holds.
+
+    Shards differ by one sample at most, the larger ones come first, and together they cover each
+    of `num_samples` once.
+    """
+    size, larger = divmod(num_samples, num_shards)
+    start = shard_index * size + min(shard_index, larger)
+    return start, start + size + (shard_index < larger)
+
+
+class Source(abc.ABC):
+    """Validation data that can be read as shards and as samples, in one order.
+
+    Attributes:
+        num_samples: The number of samples at most, or `None` for all there are.
+    """
+
+    num_samples: int | None
+
+    @abc.abstractmethod
+    def batches(self, rank: int, size: int) -> Iterator[tuple[int | np.ndarray, Any]]:
+        """Yields `(index, batch)` of one rank: the first sample's number or all numbers."""
+
+    @abc.abstractmethod
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        """Yields `(x, y)` of each sample, in dataset order; y is `None` where there is none."""
+
+    def first(self) -> Any:
+        """Returns the first batch of the data, whoever evaluates it.
+
+        Raises:
+            DataError: There is none.
+        """
+        for _, batch in self.batches(0, 1):
+            return batch
+        raise DataError("validation_data is empty. Expected one sample at least.")
+
+    def rounds(self, rank: int, size: int, replicas: int) -> Iterator[list[Segment]]:
+        """Yields the shard of a rank, in rounds of one segment for each of its replicas.
+
+        A round has fewer segments where there are fewer batches than replicas.
+        """
+        batches = self.batches(rank, size)
+        for batch in batches:
+            limit = max(SEGMENT_BYTES // max(_num_bytes(batch[1]), 1), 1) * replicas
+            taken = [batch, *itertools.islice(batches, limit - 1)]
+            for run in _same_shapes(taken):
+                bounds = [shard_bounds(len(run), i, replicas) for i in range(replicas)]
+                yield [_join(run[start:stop]) for start, stop in bounds if stop > start]
+
+
+class ArraySource(Source):
+    """Nests of arrays, of which a rank reads its own rows only."""
+
+    def __init__(self, arrays: Any, batch_size: int, num_samples: int | None) -> None:
+        lengths = [len(leaf) for leaf in _array_leaves(arrays)]
+        if len(set(lengths)) > 1:
+            raise DataError(
+                "The arrays of validation_data have unequal lengths. Received: "
+                f"{', '.join(map(str, lengths))} rows (x first). Expected: as many in each."
+            )
+        self.arrays = arrays
+        self.batch_size = batch_size
+        self.num_samples: int = min(lengths[0], num_samples or lengths[0])
+        if not self.num_samples:
+            raise DataError("validation_data is empty. Expected one sample at least.")
+
+    def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
+        start, stop = shard_bounds(self.num_samples, rank, size)
+        for begin in range(start, stop, self.batch_size):
+            yield begin, self._rows(begin, min(begin + self.batch_size, stop))
+
+    def rounds(self, rank: int, size: int, replicas: int) -> Iterator[list[Segment]]:
+        # Slices of the arrays serve as segments, so no batch is cut out and joined again.
+        start, stop = shard_bounds(self.num_samples, rank, size)
+        if start == stop:
+            return
+        row_bytes = max(_num_bytes(self._rows(start, start + 1)), 1)
+        limit = max(SEGMENT_BYTES // row_bytes // self.batch_size, 1) * self.batch_size * replicas
+        for begin in range(start, stop, limit):
+            rows = min(limit, stop - begin)
+            bounds = [shard_bounds(rows, i, replicas) for i in range(replicas)]
+            yield [self._segment(begin + low, begin + high) for low, high in bounds if high > low]
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        for i in range(self.num_samples):
+            yield split_element(tf.nest.map_structure(lambda a, i=i: _on_host(a[i]), self.arrays))
+
+    def _segment(self, start: int, stop: int) -> Segment:
+        splits = np.append(np.arange(0, stop - start, self.batch_size), stop - start)
+        return Segment(np.arange(start, stop), self._rows(start, stop), splits)
+
+    def _rows(self, start: int, stop: int) -> Any:
+        return tf.nest.map_structure(lambda a: _as_floatx(a[start:stop]), self.arrays)
+
+
+class DatasetSource(Source):
+    """A finite `tf.data.Dataset`, batched or not; ranks take turns by batch."""
+
+    def __init__(
+        self, dataset: tf.data.Dataset, batched: bool, batch_size: int, num_samples: int | None
+    ) -> None:
+        cardinality = int(dataset.cardinality())
+        if cardinality == tf.data.INFINITE_CARDINALITY and num_samples is None:
+            raise DataError(
+                "validation_data is an infinite tf.data.Dataset. Expected a finite one: remove "
+                "`.repeat()`, or set num_samples."
+            )
+        if cardinality == 0:
+            raise DataError("validation_data is an empty tf.data.Dataset. Expected a sample.")
+        self.dataset = dataset
+        self.batched = batched
+        self.batch_size = batch_size
+        self.num_samples = num_samples
+
+    def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
+        dataset = self.dataset
+        if not self.batched:
+            dataset = dataset.take(self.num_samples or -1).batch(self.batch_size)
+        # Each batch learns the number of its first sample before ranks take their turns.
+        dataset = _as_single(dataset).scan(np.int64(0), _number)
+        if self.num_samples is not None:
+            limit = self.num_samples
+            dataset = dataset.take_while(lambda start, _: start < limit)
+            dataset = dataset.map(lambda start, batch: (start, _cut(batch, limit - start)))
+        for start, batch in _in_order(dataset.shard(size, rank)):
+            yield int(start), batch
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        dataset = self.dataset.unbatch() if self.batched else self.dataset
+        for element in _in_order(dataset.take(self.num_samples or -1)):
+            yield split_element(tf.nest.map_structure(_on_host, element))
+
+
+class PyDatasetSource(Source):
+    """A `keras.utils.PyDataset`, of which a rank reads its own batches only."""
+
+    def __init__(self, dataset: Any, num_samples: int | None) -> None:
+        if not len(dataset):
+            raise DataError("validation_data is an empty PyDataset. Expected one batch at least.")
+        self.dataset = dataset
+        self.num_samples = num_samples
+        self.batch_size = _num_rows(dataset[0])
+
+    def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
+        count = len(self.dataset)
+        if self.num_samples is not None:
+            count = min(count, -(-self.num_samples // self.batch_size))
+        for i in range(*shard_bounds(count, rank, size)):
+            batch = tf.nest.map_structure(np.asarray, self.dataset[i])
+            rows, start = _num_rows(batch), i * self.batch_size
+            if rows > self.batch_size or (rows < self.batch_size and i < len(self.dataset) - 1):
+                raise DataError(
+                    f"Batch {i} of the PyDataset has {rows} samples and batch 0 has "
+                    f"{self.batch_size}. Expected the same number in each but the last, so that "
+                    "a rank knows which samples it holds without reading the other batches."
+                )
+            if self.num_samples is not None:
+                batch = _cut(batch, self.num_samples - start)
+            yield start, tf.nest.map_structure(_as_floatx, batch)
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        for _, batch in self.batches(0, 1):
+            for i in range(_num_rows(batch)):
+                yield split_element(tf.nest.map_structure(lambda a, i=i: a[i], batch))
+
+
+class FunctionSource(Source):
+    """Input that is sharded at its source: `fn(shard_index, num_shards)`."""
+
+    def __init__(
+        self, fn: Callable[[int, int], tf.data.Dataset], batch_size: int, num_samples: int | None
+    ) -> None:
+        self.fn = fn
+        self.batch_size = batch_size
+        self.num_samples = num_samples
+
+    def batches(self, rank: int, size: int) -> Iterator[tuple[np.ndarray, Any]]:
+        dataset = self._dataset(rank, size)
+        if not dataset.element_spec[0].shape.rank:
+            dataset = dataset.batch(self.batch_size)
+        for index, batch in _in_order(dataset):
+            index = np.asarray(index, np.int64)
+            if self.num_samples is not None:
+                keep = index < self.num_samples
+                index = index[keep]
+                batch = tf.nest.map_structure(lambda a, keep=keep: a[keep], batch)
+            if len(index):
+                yield index, batch
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        dataset = self._dataset(0, 1)
+        if dataset.element_spec[0].shape.rank:
+            dataset = dataset.unbatch()
+        for i, (index, element) in enumerate(_in_order(dataset.take(self.num_samples or -1))):
+            if int(index) != i:
+                raise DataError(
+                    f"fn(0, 1) yields sample {int(index)} at position {i}. Expected the samples "
+                    "0, 1, 2, ... in order when there is one shard."
+                )
+            yield split_element(tf.nest.map_structure(_on_host, element))
+
+    def _dataset(self, shard_index: int, num_shards: int) -> tf.data.Dataset:
+        dataset = self.fn(shard_index, num_shards)
+        spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else dataset
+        index = spec[0] if isinstance(spec, tuple) and len(spec) == 2 else None
+        if not isinstance(index, tf.TensorSpec) or not index.dtype.is_integer:
+            raise DataError(
+                f"validation_data({shard_index}, {num_shards}) returned {spec}. Expected a "
+                "tf.data.Dataset of (index, (x, y)) with integer sample numbers, batched or not."
+            )
+        return dataset
+
+
+def as_source(
+    data: Any, *, batch_size: int | None = None, num_samples: int | None = None, model: Any = None
+) -> Source:
+    """Returns validation data of any kind as a `Source`.
+
+    Args:
+        data: See `DistEvalCallback`; for arrays, `x` alone will do as well.
+        batch_size: Samples of a batch on one replica, 32 by default. Batched data keeps its own.
+        num_samples: Limits the data to the first so many samples.
+        model: The Keras model, which helps to tell whether a dataset is batched.
+
+    Raises:
+        DataError: The data cannot be evaluated; the message says what it should be.
+    """
+    for name, value in [("batch_size", batch_size), ("num_samples", num_samples)]:
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+            raise DataError(f"Received: {name}={value!r}. Expected a positive integer or None.")
+    batch_size = 32 if batch_size is None else batch_size
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, tf.data.Dataset):
+        batched = is_batched(data.element_spec, model)
+        return DatasetSource(data, batched, batch_size, num_samples)
+    if isinstance(data, _py_dataset_classes()):
+        return PyDatasetSource(data, num_samples)
+    if callable(data) and not isinstance(data, type):
+        return FunctionSource(data, batch_size, num_samples)
+    if isinstance(data, Iterator | str | bytes) or data is None:
+        raise DataError(f"Received: validation_data of {type(data).__name__}. {_EXPECTED}")
+    return ArraySource(_with_targets(data), batch_size, num_samples)
+
+
+def split_element(element: Any) -> tuple[Any, Any]:
+    """Returns `(x, y)` of an element `(x, y)`, `(x, y, sample_weight)`, `(x,)` or `x`."""
+    if not isinstance(element, tuple) or not 1 <= len(element) <= 3:
+        return element, None
+    return element[0], element[1] if len(element) > 1 else None
+
+
+def is_batched(element_spec: Any, model: Any = None) -> bool:
+    """Tells from the shapes of its elements whether a dataset is batched.
+
+    Where the model knows the rank of its input, that decides. Otherwise, elements are taken for
+    single samples if one of their tensors is a scalar or if their first dimensions differ.
+    """
+    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    x = [spec.shape for spec in tf.nest.flatten(split_element(element_spec)[0])]
+    if len(inputs) == len(x) and all(shape.rank is not None for shape in x):
+        ranks = [(shape.rank, len(tensor.shape)) for shape, tensor in zip(x, inputs, strict=True)]
+        if all(given == expected for given, expected in ranks):
+            return True
+        if all(given == expected - 1 for given, expected in ranks):
+            return False
+    shapes = [spec.shape for spec in tf.nest.flatten(element_spec)]
+    if any(shape.rank == 0 for shape in shapes):
+        return False
+    return len({shape[0] for shape in shapes if shape.rank}) <= 1
+
+
+def _with_targets(data: Any) -> tuple[Any, ...]:
+    return data if isinstance(data, tuple) and 1 <= len(data) <= 3 else (data,)
+
+
+def _py_dataset_classes() -> tuple[type, ...]:
+    # Keras 2 knows `Sequence` only; in Keras 3 it is another name of `PyDataset`.
+    utils = tf.keras.utils
+    return tuple({getattr(utils, n) for n in ("PyDataset", "Sequence") if hasattr(utils, n)})
+
+
+def _array_leaves(arrays: Any) -> list[Any]:
+    leaves = tf.nest.flatten(arrays)
+    for leaf in leaves:
+        if not getattr(leaf, "shape", None):
+            kind = f"a leaf of type {type(leaf).__name__}"
+            hint = " For a list of numbers, use np.asarray." if np.isscalar(leaf) else ""
+            raise DataError(f"Received: validation_data with {kind}. {_EXPECTED}{hint}")
+    return leaves
+
+
+def _as_floatx(array: Any) -> Any:
+    """Casts floating-point input to Keras' floatx, as Keras does with arrays."""
+    if isinstance(array, tf.RaggedTensor):
+        return array
+    array = np.asarray(array)
+    floatx = tf.keras.backend.floatx()
+    return array.astype(floatx, copy=False) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def _on_host(value: Any) -> Any:
+    return value.numpy() if isinstance(value, tf.Tensor) else value
+
+
+def _as_single(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Wraps each element, so that functions on it take one argument whatever its structure."""
+    if isinstance(dataset.element_spec, tuple):
+        return dataset.map(lambda *element: {"element": element})
+    return dataset.map(lambda element: {"element": element})
+
+
+def _number(start: tf.Tensor, wrapped: dict[str, Any]) -> tuple[tf.Tensor, Any]:
+    batch = wrapped["element"]
+    leaf = tf.nest.flatten(batch)[0]
+    rows = leaf.nrows() if isinstance(leaf, tf.RaggedTensor) else tf.shape(leaf)[0]
+    return start + tf.cast(rows, tf.int64), (start, batch)
+
+
+def _cut(batch: Any, rows: Any) -> Any:
+    return tf.nest.map_structure(lambda a: a[:rows], batch)
+
+
+def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _num_rows(batch: Any) -> int:
+    leaf = tf.nest.flatten(batch)[0]
+    return int(leaf.nrows()) if isinstance(leaf, tf.RaggedTensor) else len(leaf)
+
+
+def _num_bytes(batch: Any) -> int:
+    leaves = tf.nest.flatten(batch, expand_composites=True)
+    return sum(np.prod(leaf.shape) * leaf.dtype.size if isinstance(leaf, tf.Tensor) else leaf.nbytes
+               for leaf in leaves)  # fmt: skip
+
+
+def _same_shapes(batches: Sequence[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
+    """Yields runs of consecutive batches that can be joined, row for row."""
+    for _, run in itertools.groupby(batches, key=lambda item: _inner_shapes(item[1])):
+        yield list(run)
+
+
+def _inner_shapes(batch: Any) -> list[Any]:
+    return [
+        (leaf.ragged_rank if isinstance(leaf, tf.RaggedTensor) else 0, tuple(leaf.shape[1:]))
+        for leaf in tf.nest.flatten(batch)
+    ]
+
+
+def _join(batches: Sequence[tuple[int | np.ndarray, Any]]) -> Segment:
+    rows = [_num_rows(batch) for _, batch in batches]
+    index = [
+        first if isinstance(first, np.ndarray) else np.arange(first, first + count)
+        for (first, _), count in zip(batches, rows, strict=True)
+    ]
+    joined = batches[0][1]
+    if len(batches) > 1:
+        nests = [batch for _, batch in batches]
+        joined = tf.nest.map_structure(lambda *leaves: tf.concat(leaves, axis=0), *nests)
+    return Segment(np.concatenate(index), joined, np.cumsum([0, *rows]))

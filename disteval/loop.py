@@ -1,0 +1,189 @@
+"""The compiled inference loop: many batches on every local replica in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from disteval import wire
+from disteval.data import Segment
+from disteval.errors import DataError
+
+PostProcess = Callable[[Any, Any], Any]
+
+
+class Loop:
+    """`model.predict_step` and `postprocess` over segments, one for each local replica.
+
+    Traced once for a form of the input, whatever the number of samples: a batch is cut out of
+    its segment in the graph, so that neither the last, smaller batch nor a shorter segment is a
+    new form.
+
+    Attributes:
+        structure: Nest of the outputs, with the number of its leaf at each; after the first call.
+        leaves: What is known of each output; after the first call.
+    """
+
+    def __init__(self, model: Any, postprocess: PostProcess | None, strategy: Any) -> None:
+        self.model = model
+        self.postprocess = postprocess
+        self.strategy = strategy
+        self.structure: Any = None
+        self.leaves: list[wire.Leaf] = []
+        self._spec: Any = None
+        self._compiled: Any = None
+
+    def run(self, segments: Sequence[Segment]) -> list[list[list[np.ndarray]]]:
+        """Evaluates one round.
+
+        Args:
+            segments: One for each local replica, or fewer.
+
+        Returns:
+            For each segment, for each output, its components: arrays whose rows are those of
+            the segment (and the values of ragged rows).
+
+        Raises:
+            DataError: The model or `postprocess` did not return one row for each sample.
+        """
+        inputs = [
+            (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
+            for segment in segments
+        ]
+        # Every replica has to take part. Those without a segment evaluate a sample in vain.
+        idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
+        inputs += [idle] * (self.strategy.num_replicas_in_sync - len(inputs))
+        if self.model.run_eagerly:
+            results = self._evaluate_all(self._evaluate_eagerly, inputs)
+        else:
+            results = self._call(inputs)
+        outputs = [self._to_host(result) for result in results[: len(segments)]]
+        for segment, output in zip(segments, outputs, strict=True):
+            self._check_rows(len(segment.index), output)
+        return outputs
+
+    def trace(self, batch: Any) -> None:
+        """Evaluates one batch for nothing but to learn what comes out."""
+        rows = len(batch_leaf) if (batch_leaf := tf.nest.flatten(batch)[0]) is not None else 0
+        self.run([Segment(np.arange(rows), batch, np.array([0, rows]))])
+
+    def _call(self, inputs: list[Any]) -> Any:
+        spec = _spec_of(inputs[0][0])
+        if self._compiled is None or not _fits(self._spec, spec):
+            self._spec = spec if self._spec is None else _generalized(self._spec, spec)
+            self._compiled = self._compile()
+        return self._compiled(inputs)
+
+    def _compile(self) -> Any:
+        replica = (self._spec, tf.TensorSpec([None], tf.int64))
+        replicas = [replica] * self.strategy.num_replicas_in_sync
+
+        def function(inputs: Any) -> Any:
+            return self._evaluate_all(self._evaluate, inputs)
+
+        return tf.function(function, autograph=False).get_concrete_function(replicas)
+
+    def _evaluate_all(self, evaluate: Callable[[Any], Any], inputs: Sequence[Any]) -> list[Any]:
+        """Evaluates each replica's segment on it; the list of what each replica returned."""
+        per_replica = self.strategy.experimental_distribute_values_from_function(
+            lambda context: inputs[context.replica_id_in_sync_group]
+        )
+        outputs = self.strategy.run(evaluate, args=(per_replica,))
+        return list(self.strategy.experimental_local_results(outputs))
+
+    def _evaluate(self, segment: Any) -> list[list[tf.Tensor]]:
+        """Evaluates one segment in the graph, batch by batch."""
+        rows, splits = segment
+        step = tf.function(self._step).get_concrete_function(self._spec)
+        count = tf.shape(splits)[0] - 1
+        arrays = [
+            tf.TensorArray(
+                output.dtype, count, infer_shape=False, element_shape=[None, *output.shape[1:]]
+            )
+            for output in tf.nest.flatten(step.structured_outputs)
+        ]
+
+        def body(i: tf.Tensor, arrays: list[tf.TensorArray]) -> Any:
+            outputs = tf.nest.flatten(step(_rows(rows, splits[i], splits[i + 1])))
+            return i + 1, [array.write(i, o) for array, o in zip(arrays, outputs, strict=True)]
+
+        _, arrays = tf.while_loop(lambda i, _: i < count, body, [0, arrays])
+        joined = [array.concat() for array in arrays]
+        return tf.nest.pack_sequence_as(step.structured_outputs, joined)
+
+    def _evaluate_eagerly(self, segment: Any) -> list[list[tf.Tensor]]:
+        """The same without a graph, for `run_eagerly=True`."""
+        rows, splits = segment
+        bounds = zip(splits.numpy(), splits.numpy()[1:], strict=False)
+        batches = [self._step(_rows(rows, start, stop)) for start, stop in bounds]
+        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *batches)
+
+    def _step(self, batch: Any) -> list[list[tf.Tensor]]:
+        """Evaluates one batch and takes note of what comes out."""
+        predict_step = tf.autograph.experimental.do_not_convert(self.model.predict_step)
+        outputs = predict_step(batch)
+        if self.postprocess is not None:
+            outputs = self.postprocess(outputs, batch)
+        flat = tf.nest.flatten(outputs)
+        self.leaves = [wire.Leaf.of(output) for output in flat]
+        self.structure = tf.nest.pack_sequence_as(outputs, range(len(flat)))
+        return [wire.components(output) for output in flat]
+
+    def _to_host(self, result: Any) -> list[list[np.ndarray]]:
+        # A tensor on the host is not copied by this, and one on a GPU is released after it.
+        return tf.nest.map_structure(np.asarray, result)
+
+    def _check_rows(self, expected: int, output: list[list[np.ndarray]]) -> None:
+        for leaf, arrays in zip(self.leaves, output, strict=True):
+            if len(arrays[0]) != expected:
+                raise DataError(
+                    f"Received: {len(arrays[0])} predictions ({leaf.dtype}) for {expected} "
+                    "samples. Expected: one for each, along the first dimension of each output of "
+                    "the model or of `postprocess`."
+                )
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, tf.Tensor | tf.RaggedTensor) else tf.constant(leaf)
+
+
+def _rows(batch: Any, start: Any, stop: Any) -> Any:
+    return tf.nest.map_structure(lambda tensor: tensor[start:stop], batch)
+
+
+def _spec_of(batch: Any) -> Any:
+    """Returns the form of a batch of any number of rows."""
+
+    def spec(tensor: Any) -> Any:
+        if isinstance(tensor, tf.RaggedTensor):
+            return tf.RaggedTensorSpec(
+                [None, *tensor.shape[1:]], tensor.dtype, tensor.ragged_rank, tensor.row_splits.dtype
+            )
+        return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+
+    return tf.nest.map_structure(spec, batch)
+
+
+def _fits(known: Any, spec: Any) -> bool:
+    try:
+        tf.nest.assert_same_structure(known, spec)
+    except (TypeError, ValueError):
+        return False
+    return all(
+        a.is_compatible_with(b) and b.is_subtype_of(a)
+        for a, b in zip(tf.nest.flatten(known), tf.nest.flatten(spec), strict=True)
+    )
+
+
+def _generalized(known: Any, spec: Any) -> Any:
+    """Returns the form that covers both, or `spec` where none does."""
+    try:
+        merged = tf.nest.map_structure(
+            lambda a, b: a.most_specific_common_supertype([b]), known, spec
+        )
+    except (TypeError, ValueError):
+        return spec
+    return spec if None in tf.nest.flatten(merged) else merged

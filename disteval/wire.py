@@ -1,0 +1,255 @@
+"""Nests of tensors <-> plain dense buffers.
+
+In the graph, each output becomes components that join batch by batch along their first axis: a
+dense tensor is one, a ragged tensor is its row lengths and its values. On the host, `Rows` keeps
+the components of one output, as the arrays that travel to the chief. There, `Assembly` puts the
+rows of all ranks into dataset order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from disteval.errors import DataError
+
+
+class Leaf(NamedTuple):
+    """What is known of one output before any batch ran.
+
+    Attributes:
+        dtype: Name of the TensorFlow dtype.
+        inner: Shape of a row, where that is known and the same for all; else `None`.
+        ragged_rank: Number of ragged dimensions; 0 for a dense tensor.
+    """
+
+    dtype: str
+    inner: tuple[int, ...] | None
+    ragged_rank: int
+
+    @classmethod
+    def of(cls, output: Any) -> Leaf:
+        """Describes an output of the model or of `postprocess`.
+
+        Raises:
+            DataError: It is not a tensor with one row for each sample.
+        """
+        if isinstance(output, tf.RaggedTensor):
+            inner = output.flat_values.shape[1:]
+            return cls(output.dtype.name, _static(inner), output.ragged_rank)
+        if isinstance(output, tf.Tensor) and output.shape.rank != 0:
+            return cls(output.dtype.name, _static(output.shape[1:]), 0)
+        raise DataError(
+            f"Received: an output {output!r}. Expected tensors (tf.Tensor or tf.RaggedTensor) "
+            "whose first dimension is the batch; convert the output in `postprocess`."
+        )
+
+    def merged(self, other: Leaf) -> Leaf:
+        """Returns what holds for the rows of two ranks.
+
+        Raises:
+            DataError: They are of different kinds.
+        """
+        if (self.dtype, self.ragged_rank) != (other.dtype, other.ragged_rank):
+            raise DataError(
+                f"Received: {self} on one rank and {other} on another for the same output. "
+                "Expected: the same dtype and the same number of ragged dimensions everywhere."
+            )
+        return self._replace(inner=self.inner if self.inner == other.inner else None)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all rows form one array."""
+        return not self.ragged_rank and self.inner is not None and self.dtype != "string"
+
+    @property
+    def numpy_dtype(self) -> Any:
+        """The NumPy dtype of a value."""
+        return tf.as_dtype(self.dtype).as_numpy_dtype
+
+
+def components(output: Any) -> list[tf.Tensor]:
+    """Returns the dense tensors that an output consists of; each can be joined along axis 0."""
+    if isinstance(output, tf.RaggedTensor):
+        lengths = output.nested_row_lengths()
+        return [*(tf.cast(level, tf.int64) for level in lengths), output.flat_values]
+    return [output]
+
+
+class Rows:
+    """The rows of one output that one rank evaluated, in the order in which they came.
+
+    They stay in the buffers in which the loop returned them: nothing is joined before it travels.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: list[list[np.ndarray]] = []
+
+    def append(self, arrays: Sequence[np.ndarray]) -> None:
+        """Adds the components of some rows."""
+        self.chunks.append(list(arrays))
+
+    def encode(self, leaf: Leaf) -> None:
+        """Turns the components into the arrays that travel, once all rows are there.
+
+        Raises:
+            DataError: The rows of a batch do not fit to the rows of the first one.
+        """
+        self.chunks = [_encode(leaf, chunk) for chunk in self.chunks]
+        shapes = [[array.shape[1:] for array in chunk] for chunk in self.chunks]
+        for other in shapes[1:]:
+            if other != shapes[0]:
+                raise DataError(
+                    f"Received: rows of shape {other[-1]} after rows of shape {shapes[0][-1]} in "
+                    "one output. Expected: the same shape in all batches; convert the output in "
+                    "`postprocess`."
+                )
+
+    def describe(self) -> list[tuple[str, list[int]]]:
+        """Returns dtype and shape of each array that travels."""
+        return [
+            (parts[0].dtype.name, [sum(map(len, parts)), *parts[0].shape[1:]])
+            for parts in zip(*self.chunks, strict=True)
+        ]
+
+    def buffers(self) -> Iterator[np.ndarray]:
+        """Yields what travels, array after array."""
+        for parts in zip(*self.chunks, strict=True):
+            yield from parts
+
+
+def decode(leaf: Leaf, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the rows that the arrays of `Rows` describe, as an array or an array of rows."""
+    arrays = list(arrays)
+    if leaf.dtype == "string":
+        arrays[-2:] = [_decode(*arrays[-2:])]
+    values = arrays.pop()
+    if leaf.ragged_rank == 0 and leaf.inner is None:
+        return _split_by_shape(values, arrays[0])
+    for lengths in reversed(arrays):
+        values = _as_objects(_split(values, lengths))
+    return values
+
+
+class Assembly:
+    """The rows of all ranks, put into dataset order on the chief.
+
+    Dense outputs go straight to their place in one array of all samples.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf], num_samples: int) -> None:
+        self._leaves = leaves
+        # Pages of an empty array cost nothing until rows are written to them.
+        self._final: list[np.ndarray] = [
+            np.empty(num_samples, object)
+            if leaf.ragged_rank or leaf.inner is None
+            else np.empty((num_samples, *leaf.inner), leaf.numpy_dtype)
+            for leaf in leaves
+        ]
+        self._landed: list[tuple[int, np.ndarray, Leaf, list[np.ndarray]]] = []
+
+    def add(self, index: np.ndarray, leaves: Sequence[Leaf], outputs: Sequence[Rows]) -> None:
+        """Takes the encoded rows of the chief itself, and releases them chunk by chunk."""
+        for i, (leaf, rows) in enumerate(zip(leaves, outputs, strict=True)):
+            if not leaf.is_dense:
+                parts = [np.concatenate(part) for part in zip(*rows.chunks, strict=True)]
+                rows.chunks.clear()
+                self._place(i, index, decode(leaf, parts))
+            start = 0
+            while rows.chunks:
+                (values,) = rows.chunks.pop(0)
+                self._place(i, index[start : start + len(values)], values)
+                start += len(values)
+
+    def destinations(
+        self, index: np.ndarray, leaves: Sequence[Leaf], described: Sequence[Any]
+    ) -> Iterator[np.ndarray]:
+        """Yields the arrays to fill with what a rank sends, in the order in which it does.
+
+        Args:
+            index: Which sample each row of that rank is.
+            leaves: What that rank knows of each output.
+            described: `Rows.describe` of each output there.
+        """
+        for i, (leaf, arrays) in enumerate(zip(leaves, described, strict=True)):
+            if leaf.is_dense and leaf == self._leaves[i] and _is_run(index):
+                yield self._final[i][index[0] : index[-1] + 1]
+                continue
+            landing = [np.empty(shape, tf.as_dtype(name).as_numpy_dtype) for name, shape in arrays]
+            self._landed.append((i, index, leaf, landing))
+            yield from landing
+
+    def finish(self) -> list[np.ndarray]:
+        """Returns the rows of each output in dataset order, once all destinations are full."""
+        while self._landed:
+            i, index, leaf, landing = self._landed.pop()
+            self._place(i, index, decode(leaf, landing))
+        return [
+            _stacked(final) if leaf.inner is None and not leaf.ragged_rank else final
+            for leaf, final in zip(self._leaves, self._final, strict=True)
+        ]
+
+    def _place(self, i: int, index: np.ndarray, rows: np.ndarray) -> None:
+        final, leaf = self._final[i], self._leaves[i]
+        if leaf.inner is None and not leaf.ragged_rank:
+            rows = _as_objects(rows)
+        if _is_run(index):
+            final[index[0] : index[-1] + 1] = rows
+        else:
+            final[index] = rows
+
+
+def _static(shape: tf.TensorShape) -> tuple[int, ...] | None:
+    return tuple(shape) if shape.is_fully_defined() else None
+
+
+def _encode(leaf: Leaf, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    if leaf.ragged_rank == 0 and leaf.inner is None:
+        # Rows may have another shape in each batch, so that each carries its own.
+        (values,) = arrays
+        shapes = np.tile(np.array(values.shape[1:], np.int64), (len(values), 1))
+        arrays = [shapes, values.reshape(-1)]
+    if leaf.dtype == "string":
+        *others, strings = arrays
+        flat = strings.reshape(-1)
+        lengths = np.fromiter(map(len, flat), np.int64, len(flat)).reshape(strings.shape)
+        arrays = [*others, lengths, np.frombuffer(b"".join(flat), np.uint8)]
+    return arrays
+
+
+def _decode(lengths: np.ndarray, data: np.ndarray) -> np.ndarray:
+    ends = np.cumsum(lengths.reshape(-1))
+    blob = data.tobytes()
+    strings = [blob[end - n : end] for end, n in zip(ends, lengths.reshape(-1), strict=True)]
+    return _as_objects(strings).reshape(lengths.shape)
+
+
+def _split(values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    ends = np.cumsum(lengths)
+    return [values[end - n : end] for end, n in zip(ends, lengths, strict=True)]
+
+
+def _split_by_shape(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    rows = _split(values, np.prod(shapes, axis=1, dtype=np.int64))
+    return _as_objects([row.reshape(shape) for row, shape in zip(rows, shapes, strict=True)])
+
+
+def _as_objects(rows: Sequence[Any]) -> np.ndarray:
+    """Returns an object array whose element i is `rows[i]`, whatever the rows are."""
+    objects = np.empty(len(rows), object)
+    for i, row in enumerate(rows):
+        objects[i] = row
+    return objects
+
+
+def _is_run(index: np.ndarray) -> bool:
+    """Whether the rows are consecutive samples, in order."""
+    return len(index) > 0 and bool(np.all(np.diff(index) == 1))
+
+
+def _stacked(rows: np.ndarray) -> np.ndarray:
+    """Returns rows as one array, where they have one shape."""
+    return np.stack(list(rows)) if len({row.shape for row in rows}) == 1 else rows
