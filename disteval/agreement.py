@@ -97,15 +97,11 @@ def _raise_failure(failed: Status, size: int, error: BaseException | None) -> No
 
 
 def _check_same(statuses: Sequence[Status]) -> None:
-    for what, of in [("step", lambda s: s.step)] + [
-        (key, lambda s, key=key: s.same.get(key)) for key in statuses[0].same
-    ]:
-        values = [of(status) for status in statuses]
+    facts = [{"step": status.step, **status.same} for status in statuses]
+    for what in facts[0]:
+        values = [fact.get(what) for fact in facts]
         if any(value != values[0] for value in values):
-            lines = "\n".join(
-                f"  rank {status.rank}: {value!r}"
-                for status, value in zip(statuses, values, strict=True)
-            )
+            lines = "\n".join(f"  rank {rank}: {value!r}" for rank, value in enumerate(values))
             raise errors.DistEvalError(
                 f"the ranks are out of step: they differ in {what}:\n{lines}\n"
                 "Every rank has to construct the callback with the same arguments, and to run "

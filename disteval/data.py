@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,8 @@ _EXPECTED = (
 )
 
 
-class Segment(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Segment:
     """Consecutive batches that one replica evaluates in one call.
 
     Attributes:
@@ -180,7 +182,7 @@ class PyDatasetSource(Source):
             raise DataError("validation_data is an empty PyDataset. Expected one batch at least.")
         self.dataset = dataset
         self.num_samples = num_samples
-        self.batch_size = _num_rows(dataset[0])
+        self.batch_size = num_rows(dataset[0])
 
     def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
         count = len(self.dataset)
@@ -188,7 +190,7 @@ class PyDatasetSource(Source):
             count = min(count, -(-self.num_samples // self.batch_size))
         for i in range(*shard_bounds(count, rank, size)):
             batch = tf.nest.map_structure(np.asarray, self.dataset[i])
-            rows, start = _num_rows(batch), i * self.batch_size
+            rows, start = num_rows(batch), i * self.batch_size
             if rows > self.batch_size or (rows < self.batch_size and i < len(self.dataset) - 1):
                 raise DataError(
                     f"Batch {i} of the PyDataset has {rows} samples and batch 0 has "
@@ -201,7 +203,7 @@ class PyDatasetSource(Source):
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         for _, batch in self.batches(0, 1):
-            for i in range(_num_rows(batch)):
+            for i in range(num_rows(batch)):
                 yield split_element(tf.nest.map_structure(lambda a, i=i: a[i], batch))
 
 
@@ -368,7 +370,7 @@ def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
-def _num_rows(batch: Any) -> int:
+def num_rows(batch: Any) -> int:
     leaf = tf.nest.flatten(batch)[0]
     return int(leaf.nrows()) if isinstance(leaf, tf.RaggedTensor) else len(leaf)
 
@@ -393,7 +395,7 @@ def _inner_shapes(batch: Any) -> list[Any]:
 
 
 def _join(batches: Sequence[tuple[int | np.ndarray, Any]]) -> Segment:
-    rows = [_num_rows(batch) for _, batch in batches]
+    rows = [num_rows(batch) for _, batch in batches]
     index = [
         first if isinstance(first, np.ndarray) else np.arange(first, first + count)
         for (first, _), count in zip(batches, rows, strict=True)

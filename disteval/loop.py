@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from disteval import wire
-from disteval.data import Segment
+from disteval.data import Segment, num_rows
 from disteval.errors import DataError
 
 PostProcess = Callable[[Any, Any], Any]
@@ -67,7 +67,7 @@ class Loop:
 
     def trace(self, batch: Any) -> None:
         """Evaluates one batch for nothing but to learn what comes out."""
-        rows = len(batch_leaf) if (batch_leaf := tf.nest.flatten(batch)[0]) is not None else 0
+        rows = num_rows(batch)
         self.run([Segment(np.arange(rows), batch, np.array([0, rows]))])
 
     def _call(self, inputs: list[Any]) -> Any:

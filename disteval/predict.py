@@ -74,13 +74,8 @@ def predict(
         array([[0.1, 0.9], ...], dtype=float32)         # shape (len(x), 2), and None on rank 1
     """
     engine = get_backend(backend, model=model)
-    source, error = None, None
-    try:
+    with engine.together("predict"):
         source = as_source(data, batch_size=batch_size, num_samples=num_samples, model=model)
-    except Exception as failure:
-        error = failure
-    engine.agree("predict", error)
-    assert source is not None
     loop = _loops.get(model)
     if loop is None or loop.postprocess != postprocess or loop.strategy is not engine.strategy:
         loop = _loops[model] = Loop(weakref.proxy(model), postprocess, engine.strategy)

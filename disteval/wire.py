@@ -237,7 +237,7 @@ def _split_by_shape(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     return _as_objects([row.reshape(shape) for row, shape in zip(rows, shapes, strict=True)])
 
 
-def _as_objects(rows: Sequence[Any]) -> np.ndarray:
+def _as_objects(rows: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Returns an object array whose element i is `rows[i]`, whatever the rows are."""
     objects = np.empty(len(rows), object)
     for i, row in enumerate(rows):

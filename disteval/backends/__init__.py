@@ -48,15 +48,15 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
         return HorovodBackend(timeout=timeout)
     strategy = tf.distribute.get_strategy() if model is None else model.distribute_strategy
     mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
-    if backend == "mirrored" and not mirrored:
+    if backend == "mirrored" and not mirrored and model is not None:
         raise DistEvalError(
             'backend="mirrored" needs a model that was built in the scope of a '
             f"tf.distribute.MirroredStrategy. Received: a model of {type(strategy).__name__}. "
             'Build it in `with strategy.scope():`, or use backend="auto".'
         )
-    if backend == "single" or not mirrored:
-        return Backend("single", tf.distribute.get_strategy() if mirrored else strategy)
-    return Backend("mirrored", strategy)
+    if backend == "single" and mirrored:
+        strategy = tf.distribute.get_strategy()
+    return Backend("mirrored" if mirrored and backend != "single" else "single", strategy)
 
 
 def _horovod_has_peers() -> bool:

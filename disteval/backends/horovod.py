@@ -98,16 +98,14 @@ class HorovodBackend(Backend):
         return statuses
 
     def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [
-            np.asarray(
-                self._wait(
-                    lambda value=value, i=i: hvd.broadcast(
-                        tf.constant(value), root_rank=0, name=f"disteval.broadcast.{i}"
-                    )
-                )
+        return [self._broadcast(value) for value in values]
+
+    def _broadcast(self, value: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            self._wait(
+                lambda: hvd.broadcast(tf.constant(value), root_rank=0, name="disteval.broadcast")
             )
-            for i, value in enumerate(values)
-        ]
+        )
 
     def _alltoall(self, data: np.ndarray, splits: list[int]) -> tuple[np.ndarray, np.ndarray]:
         received, counts = self._wait(

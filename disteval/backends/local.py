@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,21 @@ class Backend:
         statuses = [Status.decode(record) for record in self.exchange(status.encode())]
         agreement.check(statuses, error)
         return statuses
+
+    @contextlib.contextmanager
+    def together(self, step: str, same: dict[str, Any] | None = None) -> Iterator[None]:
+        """Runs a block on every rank and agrees after it, whatever became of it. A collective.
+
+        Args:
+            step: What the block does, in words.
+            same: Facts that have to be equal on every rank.
+        """
+        error = None
+        try:
+            yield
+        except BaseException as failure:  # `agree` tells the other ranks, and raises it
+            error = failure
+        self.agree(step, error, same=same)
 
     def exchange(self, record: bytes) -> list[bytes]:
         """Gives every rank the record of each rank, in rank order. A collective."""

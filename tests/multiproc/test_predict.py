@@ -1,0 +1,22 @@
+"""Sharded predictions equal serial ones, on each backend."""
+
+from __future__ import annotations
+
+import pytest
+from multiproc.running import Launch, check
+
+LAUNCHES: list[Launch] = [
+    ("single", 1),
+    ("mirrored", 2),
+    ("mirrored", 4),
+    ("horovod", 1),
+    ("horovod", 2),
+    ("horovod", 3),
+    ("horovod", 4),
+]
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=str)
+def test_predictions_are_those_of_model_predict(launch: Launch) -> None:
+    output = check("predict_exactly.py", launch=launch)
+    assert output.count("all equal") == (launch[1] if launch[0] == "horovod" else 1)
