@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import wandb
 from wandb.integration.keras import WandbEvalCallback
 
-from disteval import tables
 from disteval.backends import Backend, get_backend
 from disteval.data import Source, as_source
 from disteval.errors import DistEvalError
 from disteval.loop import Loop
 from disteval.predict import Evaluation, evaluate
+from disteval.schedule import Monitor, Schedule
+from disteval.tables import (
+    DataTableRef,
+    TableLog,
+    Writer,
+    build_pred_table,
+    needs_main_thread,
+    store_plain_cells,
+)
 
 logger = logging.getLogger("disteval")
 
@@ -38,6 +48,21 @@ class DistEvalCallback(WandbEvalCallback):
         batch_size: Samples of a batch on one replica, 32 by default. A batched dataset keeps
             its own batches.
         backend: `"auto"`, `"single"`, `"mirrored"` or `"horovod"`; see `disteval.get_backend`.
+        log_freq: `"epoch"`, or a number of training batches between two evaluations.
+        reference: How rows of predictions refer to the ground truth: `"media"` holds its cells,
+            with references to its media files, as the base class does; `"row"` is one
+            foreign-key column, with a constant number of entries for each version. For
+            `add_predictions`.
+        asynchronous: Builds the tables and uploads them in the background of the chief while
+            training goes on; the hooks run there, and cannot use `self.model`. Always off
+            without `validation_data`.
+        on_log_error: `"warn"` goes on training when W&B fails, keeps the tables that could not be
+            logged in the run's directory and names them; `"raise"` raises at the next evaluation
+            or at the end of training, on every rank.
+        monitor: Name of a value in `logs`; the version in which it is best gets the alias `best`.
+        mode: `"min"`, `"max"` or `"auto"`, as in `keras.callbacks.ModelCheckpoint`.
+        partitions: Over how many W&B tables the rows of one version are spread, for more than
+            the 200,000 rows that W&B stores in one.
 
     Attributes:
         predictions: On the chief, the predictions of all samples: a nest of arrays whose row i
@@ -74,8 +99,24 @@ class DistEvalCallback(WandbEvalCallback):
         num_samples: int | None = None,
         batch_size: int | None = None,
         backend: str = "auto",
+        log_freq: str | int = "epoch",
+        reference: str = "media",
+        asynchronous: bool = True,
+        on_log_error: str = "warn",
+        monitor: str | None = None,
+        mode: str = "auto",
+        partitions: int = 1,
     ) -> None:
-        if get_backend(backend if backend != "mirrored" else "auto").is_chief:
+        _check_choice("reference", reference, ("media", "row"))
+        _check_choice("on_log_error", on_log_error, ("warn", "raise"))
+        if reference == "row" and partitions != 1:
+            raise DistEvalError(
+                f'Received: reference="row" with partitions={partitions}. Expected: partitions=1, '
+                'since a row refers to one table, or reference="media".'
+            )
+        # Without sharded inference, `add_model_predictions` needs the model as it is now.
+        self._writer = Writer(asynchronous and validation_data is not None)
+        if get_backend(backend).is_chief:
             super().__init__(data_table_columns, pred_table_columns)
         else:
             # Only the chief has a run, and the base class insists on one.
@@ -86,12 +127,34 @@ class DistEvalCallback(WandbEvalCallback):
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.backend = backend
-        self.predictions: Any = None
+        self.log_freq = log_freq
+        self.reference = reference
+        self.on_log_error = on_log_error
+        self.partitions = partitions
+        self._monitor = Monitor(monitor, mode)
+        self._schedule = Schedule(log_freq)
+        self._epoch = 0
         self._source: Source | None = None
         self._loop: Loop | None = None
-        self._data_artifact: wandb.Artifact | None = None
-        self._epoch = 0
-        self._metadata: dict[str, Any] = {}
+        self._tables: TableLog | None = None
+        self._newest = self._at_work = _Version(0, {}, None, [], {})
+
+    @property
+    def predictions(self) -> Any:
+        """On the chief, the predictions of all samples; in a hook, those of its evaluation."""
+        return (self._at_work if self._writer.is_current else self._newest).predictions
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained; not to be had on the writer's thread."""
+        if self._writer.is_current:
+            raise needs_main_thread("self.model")
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        # Keras 2 sets the attribute, Keras 3 calls `set_model`.
+        self._model = model
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns what of a batch travels to the chief; traced into the graph on every replica.
@@ -118,32 +181,68 @@ class DistEvalCallback(WandbEvalCallback):
             self._prepare(backend)
         with backend.together("add_ground_truth"):
             if backend.is_chief:
-                self.init_data_table(column_names=self.data_table_columns)
-                tables.store_plain_cells(self.data_table)
-                self.add_ground_truth(logs)
-                self.log_data_table()
+                self._start_tables()
+                self._writer.call(lambda: self._build_data_table(logs))
+                self._writer.submit(self.log_data_table)
             elif wandb.run is not None:
                 logger.warning(
                     "Rank %d has a W&B run of its own, %s. Nothing is logged to it by this "
                     "callback; only rank 0 needs a run.", backend.rank, wandb.run.id
                 )  # fmt: skip
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Evaluates on every rank, and logs a version of the prediction table on the chief."""
-        backend = self._backend()
-        backend.agree(f"the evaluation of epoch {epoch}", same=self._facts())
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Takes note of the epoch."""
         self._epoch = epoch
-        self._metadata = {"epoch": epoch, "logs": logs or {}, "replicas": backend.num_replicas}
-        if self._source is not None:
-            evaluation = evaluate(backend, self._current_loop(backend), self._source)
-            self.predictions = evaluation.predictions
-            self._metadata |= _describe(evaluation)
-        with backend.together(f"add_model_predictions of epoch {epoch}"):
-            if backend.is_chief:
-                self.init_pred_table(column_names=self.pred_table_columns)
-                tables.store_plain_cells(self.pred_table)
-                self.add_model_predictions(epoch, logs)
-                self.log_pred_table()
+        self._schedule.start_epoch()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Evaluates if `log_freq` training batches have passed."""
+        if self._schedule.is_due(batch):
+            self._evaluate("step", self._schedule.batches, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Evaluates if `log_freq` is `"epoch"`."""
+        if self._schedule.by_epoch:
+            self._evaluate("epoch", epoch, logs)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Waits for the tables, on the chief, and raises on every rank what went wrong there."""
+        backend = self._backend()
+        with backend.together("the end of training"):
+            if self._tables is not None:
+                self._writer.drain()
+                if self.on_log_error == "raise":
+                    self._tables.drain()
+                self._raise_background_error()
+        if self._tables is not None:
+            self._tables.drain()
+
+    def add_predictions(self, **columns: Any) -> None:
+        """Fills `pred_table` from whole columns; for `add_model_predictions`.
+
+        Args:
+            columns: A sequence with a value for each row of the ground-truth table, such as an
+                array of shape `(samples, ...)`, for each column of `pred_table_columns` but for
+                those of the ground-truth table, which are referred to, and `epoch` and `step`.
+                With `reference="row"`, a foreign key `row` stands for the former.
+
+        Raises:
+            DataError: Columns are unknown or missing, or have the wrong length.
+        """
+        if self.pred_table.data:
+            raise DistEvalError(
+                "Received: add_predictions for a pred_table that has rows. Expected: one call of "
+                "add_predictions, or add_data row by row, for each version."
+            )
+        self.pred_table = store_plain_cells(
+            build_pred_table(
+                self.pred_table_columns,
+                self.data_table,
+                columns,
+                number={"epoch": self._at_work.epoch, "step": self._at_work.step},
+                by_row=self.reference == "row",
+            )
+        )
 
     def log_data_table(
         self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
@@ -157,10 +256,9 @@ class DistEvalCallback(WandbEvalCallback):
             type: Type of the artifact.
             table_name: Name of the table, as it will be displayed.
         """
-        self._data_artifact = tables.log_data_table(
-            self._run(), self.data_table, name=name, type=type, table_name=table_name
-        )
-        self.data_table_ref: Any = tables.DataTableRef(self.data_table)
+        assert self._tables is not None
+        self._tables.log_data(self.data_table, name, type, table_name)
+        self.data_table_ref: Any = DataTableRef(self.data_table)
 
     def log_pred_table(
         self,
@@ -175,18 +273,14 @@ class DistEvalCallback(WandbEvalCallback):
             table_name: Name of the table, as it will be displayed.
             aliases: Aliases of the version; `latest` and `epoch_<n>` by default.
         """
-        tables.log_pred_table(
-            self._run(),
-            self.pred_table,
-            self._data_artifact,
-            type=type,
-            table_name=table_name,
-            aliases=aliases or ["latest", f"epoch_{self._epoch}"],
-            metadata=self._metadata,
+        assert self._tables is not None
+        version = self._at_work
+        self._tables.log_predictions(
+            self.pred_table, type, table_name, aliases or version.aliases, version.metadata
         )
 
     def _backend(self) -> Backend:
-        return get_backend(self.backend, model=self.model)
+        return get_backend(self.backend, model=self._model)
 
     def _facts(self) -> dict[str, Any]:
         """What has to be equal on every rank."""
@@ -194,6 +288,7 @@ class DistEvalCallback(WandbEvalCallback):
             "num_samples": self.num_samples,
             "batch_size": self.batch_size,
             "validation_data": type(self.validation_data).__name__,
+            "log_freq": self.log_freq,
         }
 
     def _prepare(self, backend: Backend) -> None:
@@ -204,25 +299,125 @@ class DistEvalCallback(WandbEvalCallback):
             self.validation_data,
             batch_size=self.batch_size,
             num_samples=self.num_samples,
-            model=self.model,
+            model=self._model,
         )
         self._current_loop(backend).trace(self._source.first())
 
     def _current_loop(self, backend: Backend) -> Loop:
         loop = self._loop
-        if loop is None or loop.model is not self.model or loop.strategy is not backend.strategy:
-            loop = self._loop = Loop(self.model, self.postprocess, backend.strategy)
+        if loop is None or loop.model is not self._model or loop.strategy is not backend.strategy:
+            loop = self._loop = Loop(self._model, self.postprocess, backend.strategy)
         return loop
 
-    def _run(self) -> wandb.Run:
+    def _start_tables(self) -> None:
         if wandb.run is None:
             raise DistEvalError("There is no W&B run. Call wandb.init() before training.")
-        return wandb.run
+        if self._tables is None or self._tables.run is not wandb.run:
+            self._tables = TableLog(wandb.run, self._writer, self.partitions)
+            wandb.run.define_metric("eval/epoch")
+            wandb.run.define_metric("eval/*", step_metric="eval/epoch")
+
+    def _evaluate(self, unit: str, number: int, logs: dict[str, float] | None) -> None:
+        """Evaluates on every rank, and has the chief log a version."""
+        backend = self._backend()
+        step = f"the evaluation of {unit} {number}"
+        error = self._background_error()
+        backend.agree(step, error, same=self._facts())
+        version = _Version(
+            self._epoch,
+            dict(logs or {}),
+            None,
+            ["latest", f"{unit}_{number}"],
+            {"epoch": self._epoch, "step": self._schedule.batches, "logs": dict(logs or {})},
+        )
+        if self._source is not None:
+            evaluation = evaluate(backend, self._current_loop(backend), self._source)
+            version.predictions = evaluation.predictions
+            version.metadata |= _describe(evaluation, backend)
+        if not backend.is_chief:
+            if not self._writer.asynchronous:
+                backend.agree(f"add_model_predictions of {unit} {number}")
+            return
+        if self._monitor.is_best(version.logs):
+            version.aliases.append("best")
+        self._newest = version
+        if self._writer.asynchronous:
+            self._log_scalars(version)
+            self._writer.submit(lambda: self._build_pred_table(version))
+        else:
+            with backend.together(f"add_model_predictions of {unit} {number}"):
+                self._log_scalars(version)
+                self._build_pred_table(version)
+
+    def _build_data_table(self, logs: dict[str, float] | None) -> None:
+        assert self._tables is not None
+        self.init_data_table(column_names=list(self.data_table_columns))
+        store_plain_cells(self.data_table)
+        self.add_ground_truth(logs)
+        self._tables.check_rows(len(self.data_table.data))
+
+    def _build_pred_table(self, version: _Version) -> None:
+        started = time.monotonic()
+        self._at_work = version
+        self.init_pred_table(column_names=list(self.pred_table_columns))
+        store_plain_cells(self.pred_table)
+        self.add_model_predictions(version.epoch, version.logs)
+        seconds = version.metadata.setdefault("seconds", {})
+        seconds["tables"] = round(time.monotonic() - started, 6)
+        self.log_pred_table()
+
+    def _log_scalars(self, version: _Version) -> None:
+        assert self._tables is not None
+        seconds = version.metadata.get("seconds")
+        if seconds is None:
+            return
+        total = seconds["inference"] + seconds["gather"]
+        self._tables.run.log(
+            {
+                "eval/epoch": version.epoch,
+                "eval/samples_per_sec": version.metadata["samples"] / max(total, 1e-9),
+                **{f"eval/seconds_{phase}": value for phase, value in seconds.items()},
+            }
+        )
+
+    def _raise_background_error(self) -> None:
+        self._writer.raise_error()
+        if self._tables is not None and self.on_log_error == "raise":
+            self._tables.raise_error()
+
+    def _background_error(self) -> BaseException | None:
+        """Returns what failed in the background since the last evaluation."""
+        try:
+            self._raise_background_error()
+        except BaseException as error:
+            return error
+        return None
 
 
-def _describe(evaluation: Evaluation) -> dict[str, Any]:
+@dataclasses.dataclass
+class _Version:
+    """One evaluation, as the hooks that log it see it."""
+
+    epoch: int
+    logs: dict[str, float]
+    predictions: Any
+    aliases: list[str]
+    metadata: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.metadata.get("step", 0))
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise DistEvalError(f"Received: {name}={value!r}. Expected one of {', '.join(choices)}.")
+
+
+def _describe(evaluation: Evaluation, backend: Backend) -> dict[str, Any]:
     return {
+        "replicas": backend.num_replicas,
         "samples": evaluation.num_samples,
-        "seconds": evaluation.seconds,
+        "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
         "samples_by_rank": [sum(count for _, count in runs) for runs in evaluation.receipt],
     }

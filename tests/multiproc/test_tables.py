@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
+
 from multiproc.running import BIN, SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 

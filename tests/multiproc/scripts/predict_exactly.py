@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import replicas
 import tensorflow as tf
 
 import disteval
+import replicas
 
 strategy = replicas.start()
 chief = disteval.get_backend(replicas.BACKEND).is_chief

@@ -9,12 +9,12 @@ import argparse
 
 import numpy as np
 import psutil
-import replicas
 import tensorflow as tf
 import wandb
 from wandb.integration.keras import WandbEvalCallback
 
 import disteval
+import replicas
 
 parser = argparse.ArgumentParser()
 parser.add_argument("callback", choices=["base", "disteval"])

@@ -1,0 +1,91 @@
+"""When to evaluate, and which version is the best so far."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from disteval.errors import DistEvalError
+
+logger = logging.getLogger("disteval")
+
+
+class Schedule:
+    """Counts training batches, for an evaluation every so many of them or after each epoch.
+
+    Args:
+        log_freq: `"epoch"`, or a number of training batches.
+
+    Attributes:
+        batches: Training batches so far, over all epochs.
+    """
+
+    def __init__(self, log_freq: str | int) -> None:
+        whole = isinstance(log_freq, int) and not isinstance(log_freq, bool) and log_freq > 0
+        if log_freq != "epoch" and not whole:
+            raise DistEvalError(
+                f'Received: log_freq={log_freq!r}. Expected: "epoch" or a number of batches.'
+            )
+        self.by_epoch = log_freq == "epoch"
+        self.batches = 0
+        self._log_freq = log_freq
+        self._in_epoch = 0
+        self._since = 0
+
+    def start_epoch(self) -> None:
+        """Takes note that batches are counted from 0 again."""
+        self._in_epoch = 0
+
+    def is_due(self, batch: int) -> bool:
+        """Takes note of the end of a batch; whether an evaluation is due after it.
+
+        With `steps_per_execution`, Keras reports the last of several batches only.
+        """
+        passed = batch + 1 - self._in_epoch
+        self._in_epoch = batch + 1
+        self.batches += passed
+        self._since += passed
+        if self.by_epoch or self._since < int(self._log_freq):
+            return False
+        self._since = 0
+        return True
+
+
+class Monitor:
+    """Tells which version is the best so far, as `keras.callbacks.ModelCheckpoint` does.
+
+    Args:
+        monitor: Name of a value in the logs; `None` for no best version.
+        mode: `"min"`, `"max"`, or `"auto"`, which takes accuracies, AUC and the like for values
+            to maximize.
+    """
+
+    def __init__(self, monitor: str | None, mode: str = "auto") -> None:
+        if mode not in ("auto", "min", "max"):
+            raise DistEvalError(f'Received: mode={mode!r}. Expected "auto", "min" or "max".')
+        if mode == "auto":
+            growing = ("acc", "auc", "f1", "fmeasure", "precision", "recall", "iou", "r2")
+            mode = "max" if any(part in (monitor or "").lower() for part in growing) else "min"
+        self.monitor = monitor
+        self._sign = 1 if mode == "max" else -1
+        self._best = -math.inf
+        self._warned = False
+
+    def is_best(self, logs: Mapping[str, Any]) -> bool:
+        """Whether these logs are better than all before."""
+        if self.monitor is None:
+            return False
+        if self.monitor not in logs:
+            if not self._warned:
+                logger.warning(
+                    "monitor=%r is not in the logs, so that no version becomes `best`. Received: "
+                    "%s.", self.monitor, ", ".join(logs) or "no logs"
+                )  # fmt: skip
+                self._warned = True
+            return False
+        value = self._sign * float(logs[self.monitor])
+        better = value > self._best
+        self._best = max(value, self._best) if better else self._best
+        return better

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Sets up, trains on two replicas with W&B offline (no account needed), and shows the tables.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+bash "$launch/setup.sh"
+
+# All that W&B writes stays in one folder of this tree.
+export WANDB_MODE=offline WANDB_DIR=$top/runs WANDB_DATA_DIR=$top/runs/data
+# Two CPU replicas, so that the demo is the same on every machine.
+export CUDA_VISIBLE_DEVICES=-1
+mkdir -p "$WANDB_DIR"
+
+bash "$launch/mirrored.sh" --replicas 2 --epochs 3
+"$venv/bin/python" "$launch/show_tables.py" "$WANDB_DIR/wandb/latest-run"

@@ -1,0 +1,249 @@
+"""Trains a small convolutional network and logs its predictions as W&B tables.
+
+One script for all ways of running: on one device, under MirroredStrategy, under horovodrun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import wandb
+from wandb.integration.keras import WandbMetricsLogger
+
+import disteval
+
+keras = tf.keras
+Split = tuple[np.ndarray, np.ndarray]
+
+
+class DigitsEval(disteval.DistEvalCallback):
+    """The two tables: the validation images with their labels, and what the model makes of them."""
+
+    def postprocess(self, outputs: Any, batch: Any) -> Any:
+        confidence = tf.reduce_max(tf.nn.softmax(outputs), axis=-1)
+        return {"class": tf.argmax(outputs, axis=-1), "confidence": confidence}
+
+    def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
+        for index, (image, label) in enumerate(self.samples()):
+            self.data_table.add_data(index, wandb.Image(image), label)
+
+    def add_model_predictions(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        columns = self.predictions["class"], self.predictions["confidence"]
+        for index, (predicted, confidence) in enumerate(zip(*columns, strict=True)):
+            truth = self.data_table_ref[index]
+            self.pred_table.add_data(epoch, truth[0], truth[1], truth[2], predicted, confidence)
+
+
+class HorovodModel(keras.Model):
+    """Averages the gradients over the ranks (under Keras 3 `hvd.DistributedOptimizer` does not)."""
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        import horovod.tensorflow as hvd
+
+        x, y = data
+        with hvd.DistributedGradientTape(tf.GradientTape()) as tape:
+            outputs = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=outputs)
+        gradients = tape.gradient(loss, tf_variables(self.trainable_variables))
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+        return self.compute_metrics(x, y, outputs, None)
+
+
+def tf_variables(variables: list[Any]) -> list[tf.Variable]:
+    """The tf.Variables inside of Keras 3's variables; Keras 2 has no others."""
+    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
+    parser.add_argument(
+        "--backend",
+        choices=["auto", "single", "mirrored", "horovod"],
+        default="auto",
+        help="auto: horovod under horovodrun, mirrored with several replicas, else single",
+    )
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        help="of --backend mirrored (default: all GPUs, or 2 logical CPU devices without GPUs)",
+    )
+    args = parser.parse_args()
+    if args.backend == "auto":
+        args.backend = choose_backend(args.replicas)
+    if args.replicas and args.backend != "mirrored":
+        parser.error("--replicas is for --backend mirrored")
+    return args
+
+
+def choose_backend(replicas: int | None) -> str:
+    if "HOROVOD_RANK" in os.environ:
+        return "horovod"
+    several = (replicas or len(tf.config.list_physical_devices("GPU"))) > 1
+    return "mirrored" if several else "single"
+
+
+def start_horovod() -> tuple[int, int]:
+    """Starts Horovod with one GPU for each rank, and gives rank and size."""
+    import horovod.tensorflow as hvd
+
+    hvd.init()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[hvd.local_rank()], "GPU")
+    return hvd.rank(), hvd.size()
+
+
+def mirrored_strategy(replicas: int | None) -> tf.distribute.Strategy:
+    """Replicas on the first GPUs, or on logical CPU devices where there are none."""
+    gpus = tf.config.list_physical_devices("GPU")
+    replicas = replicas or len(gpus) or 2
+    if gpus and replicas > len(gpus):
+        sys.exit(f"--replicas {replicas}, but this machine has {len(gpus)} GPUs")
+    if not gpus:
+        # Before anything runs: TensorFlow's devices are fixed from then on.
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * replicas
+        tf.config.set_logical_device_configuration(cpu, logical)
+    devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices[:replicas]])
+
+
+def load_digits() -> tuple[Split, Split]:
+    """1,797 real handwritten digits of 8x8 pixels, a fixed fifth of them for validation."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = np.round(data.images[..., np.newaxis] * (255 / 16)).astype(np.uint8)
+    order = np.random.default_rng(0).permutation(len(images))
+    train, validation = np.split(order, [len(order) * 4 // 5])
+    return (images[train], data.target[train]), (images[validation], data.target[validation])
+
+
+def load_fashion_mnist() -> tuple[Split, Split]:
+    """60,000 and 10,000 images of clothes of 28x28 pixels."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        sys.exit("--dataset fashion_mnist needs: pip install tensorflow-datasets")
+    try:
+        train, validation = tfds.as_numpy(
+            tfds.load("fashion_mnist", split=["train", "test"], batch_size=-1, as_supervised=True)
+        )
+    except Exception as error:
+        sys.exit(f"fashion_mnist cannot be loaded (a download, the first time): {error!r}")
+    return train, validation
+
+
+def load_data(dataset: str, backend: str) -> tuple[Split, Split]:
+    load = {"digits": load_digits, "fashion_mnist": load_fashion_mnist}[dataset]
+    if backend != "horovod":
+        return load()
+    import horovod.tensorflow as hvd
+
+    # One rank of each machine downloads, the others wait and find it there.
+    if hvd.local_rank() == 0:
+        load()
+    hvd.allreduce(tf.zeros(()))
+    return load()
+
+
+def shard(data: Split, rank: int, size: int) -> Split:
+    """A rank's own part, as long as everyone's: a rank with more steps would wait forever."""
+    x, y = data
+    length = len(x) // size
+    return x[rank::size][:length], y[rank::size][:length]
+
+
+def build_model(shape: tuple[int, ...], backend: str) -> keras.Model:
+    inputs = keras.Input(shape)
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    x = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(64, activation="relu")(x)
+    outputs = keras.layers.Dense(10)(x)
+    model = (HorovodModel if backend == "horovod" else keras.Model)(inputs, outputs)
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,  # Horovod's operations cannot be compiled by XLA
+    )
+    return model
+
+
+def broadcast_weights(model: keras.Model) -> None:
+    """All ranks start from what rank 0 starts from."""
+    import horovod.tensorflow as hvd
+
+    model.optimizer.build(model.trainable_variables)
+    hvd.broadcast_variables(tf_variables(model.variables), root_rank=0)
+
+
+def start_wandb(args: argparse.Namespace) -> Any:
+    # launch/horovod.sh passes the key on in a file that only this user can read.
+    key_file = os.environ.get("DISTEVAL_WANDB_KEY_FILE")
+    if key_file:
+        os.environ["WANDB_API_KEY"] = Path(key_file).read_text()
+    return wandb.init(project="disteval-demo", config=vars(args))
+
+
+def main() -> None:
+    args = parse_arguments()
+    rank, size = start_horovod() if args.backend == "horovod" else (0, 1)
+    strategy = tf.distribute.get_strategy()
+    if args.backend == "mirrored":
+        strategy = mirrored_strategy(args.replicas)
+    keras.utils.set_random_seed(1)
+
+    train, validation = load_data(args.dataset, args.backend)
+    x, y = shard(train, rank, size)
+    with strategy.scope():
+        model = build_model(x.shape[1:], args.backend)
+    if args.backend == "horovod":
+        broadcast_weights(model)
+
+    is_chief = disteval.get_backend(args.backend).is_chief
+    run = start_wandb(args) if is_chief else None
+    evaluation = DigitsEval(
+        data_table_columns=["index", "image", "label"],
+        pred_table_columns=["epoch", "index", "image", "label", "predicted", "confidence"],
+        validation_data=validation,
+        batch_size=args.batch_size,
+        num_samples=args.samples,
+        backend=args.backend,
+    )
+    model.fit(
+        x,
+        y,
+        # Keras shares a batch out over the replicas of a strategy.
+        batch_size=args.batch_size * strategy.num_replicas_in_sync,
+        epochs=args.epochs,
+        callbacks=[evaluation, *([WandbMetricsLogger()] if is_chief else [])],
+        verbose=2 if is_chief else 0,
+    )
+    if run is not None:
+        predicted = evaluation.predictions["class"]
+        accuracy = np.mean(predicted == validation[1][: len(predicted)])
+        run.finish()
+        print(f"Validation accuracy: {accuracy:.3f} of {len(predicted)} samples")
+        if not run.disabled:
+            print(f"W&B run: {Path(run.dir).parent}")
+
+
+if __name__ == "__main__":
+    main()

