@@ -1,19 +1,33 @@
-"""The status records that ranks exchange, so that all of them go on or all of them raise.
+"""What ranks tell each other, so that all of them go on or all of them raise.
 
-Every collective of an evaluation is preceded by an exchange of statuses, or carries one. A rank
-that failed sends its error instead of staying away, and a rank that is somewhere else says where.
+A block that every rank runs ends in an `Agreement`. While it runs, each rank says once a second
+that it is alive. A rank that failed sends its error instead of staying away, a rank that is
+somewhere else says where, and only one that is dead or stopped says nothing: the others see that
+within a known time, however long the block of a healthy rank takes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import time
 import traceback
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from disteval import errors
+
+# Seconds between two signs of life, and so until a failure is known to all.
+BEAT_SECONDS = 1.0
+
+# Gives every rank the record of each rank, and the chief also the payload of each, in rank order.
+Exchange = Callable[[bytes, np.ndarray], tuple[list[bytes], list[np.ndarray]]]
+
+NOTHING = np.empty(0, np.uint8)
 
 
 @dataclasses.dataclass
@@ -25,6 +39,7 @@ class Status:
         step: Where it is, in words that fit into an error message.
         same: Facts that have to be equal on every rank.
         own: Facts of this rank.
+        done: Whether its block has ended.
         error: `{"type", "message", "traceback"}` of what failed there, or `None`.
         data: Bytes that are not text, such as fingerprints.
     """
@@ -33,6 +48,7 @@ class Status:
     step: str
     same: dict[str, Any] = dataclasses.field(default_factory=dict)
     own: dict[str, Any] = dataclasses.field(default_factory=dict)
+    done: bool = False
     error: dict[str, str] | None = None
     data: bytes = b""
 
@@ -48,6 +64,117 @@ class Status:
         """Returns the status that `encode` made `record` of."""
         end = 8 + int.from_bytes(record[:8], "little")
         return cls(**json.loads(zlib.decompress(record[8:end])), data=record[end:])
+
+
+class Agreement:
+    """The end of a block that all ranks run; see `Backend.together`.
+
+    Attributes:
+        own: Facts that the block wants to tell the other ranks.
+        data: Bytes that it wants to tell them.
+        payload: Bytes for the chief; uint8.
+        statuses: The status of each rank, once all have agreed.
+        payloads: On the chief, the payload of each rank, once all have agreed.
+    """
+
+    def __init__(self, status: Status) -> None:
+        self.own: dict[str, Any] = {}
+        self.data = b""
+        self.payload = NOTHING
+        self.statuses: list[Status] = []
+        self.payloads: list[np.ndarray] = []
+        self._status = status
+
+    def check(self) -> None:
+        """Raises if another rank has failed, so that this one need not go on."""
+
+    def conclude(self, error: BaseException | None) -> None:
+        """Ends the block of this rank, waits for the others, and raises what is wrong anywhere."""
+        if error is not None:
+            raise error
+        self.statuses, self.payloads = [self._final(None)], [self.payload]
+
+    def _final(self, error: BaseException | None) -> Status:
+        return dataclasses.replace(
+            self._status, own=self.own, data=self.data, done=True, error=describe(error)
+        )
+
+
+class PeerAgreement(Agreement):
+    """The same with several ranks.
+
+    Args:
+        status: What this rank says while its block runs.
+        exchange: The collective; called on a thread, by every rank as often.
+        timeout: Seconds to wait for a sign of life of all ranks.
+        whereabouts: Where the ranks that wait say so, and which do not.
+    """
+
+    def __init__(
+        self, status: Status, exchange: Exchange, timeout: float, whereabouts: Any
+    ) -> None:
+        super().__init__(status)
+        self._exchange = exchange
+        self._timeout = timeout
+        self._whereabouts = whereabouts
+        self._done = threading.Event()
+        self._concluded = threading.Event()
+        self._failure: BaseException | None = None
+        self._waiting_since = time.monotonic()
+        threading.Thread(target=self._beat, name="disteval-beat", daemon=True).start()
+
+    def check(self) -> None:
+        """Raises if another rank has failed, so that this one need not go on."""
+        if self._concluded.is_set():
+            self._raise(None)
+
+    def conclude(self, error: BaseException | None) -> None:
+        """Ends the block of this rank, waits for the others, and raises what is wrong anywhere."""
+        if not self._done.is_set():
+            self._status = self._final(error)
+            self._done.set()
+        announced = False
+        while not self._concluded.wait(0.1):
+            waited = time.monotonic() - self._waiting_since
+            if not announced and waited > self._timeout / 2:
+                self._whereabouts.announce(self._status.step)
+                announced = True
+            if waited > self._timeout:
+                raise errors.ReplicaError(
+                    f"no answer in {self._status.step} for {waited:.0f} s (timeout="
+                    f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A rank "
+                    "that was killed or stopped, or that has no such callback or has left "
+                    "training, says nothing."
+                ) from error
+        self._raise(error)
+
+    def _beat(self) -> None:
+        try:
+            going_on = True
+            while going_on:
+                self._done.wait(BEAT_SECONDS)
+                status = self._status
+                self._waiting_since = time.monotonic()
+                payload = self.payload if status.done else NOTHING
+                records, self.payloads = self._exchange(status.encode(), payload)
+                self.statuses = [Status.decode(record) for record in records]
+                going_on = _is_open(self.statuses)
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            self._concluded.set()
+
+    def _raise(self, error: BaseException | None) -> None:
+        if self._failure is not None:
+            raise self._failure from error
+        check(self.statuses, error)
+
+
+def _is_open(statuses: Sequence[Status]) -> bool:
+    """Whether some rank is still at work, and nothing speaks against waiting for it."""
+    one_place = all((s.step, s.same) == (statuses[0].step, statuses[0].same) for s in statuses)
+    failed = any(status.error for status in statuses)
+    return one_place and not failed and not all(status.done for status in statuses)
 
 
 def describe(error: BaseException | None) -> dict[str, str] | None:

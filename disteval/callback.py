@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ import wandb
 from wandb.integration.keras import WandbEvalCallback
 
 from disteval.backends import Backend, get_backend
-from disteval.data import Source, as_source
 from disteval.errors import DistEvalError
-from disteval.loop import Loop
-from disteval.predict import Evaluation, evaluate
+from disteval.evaluator import Evaluator
+from disteval.order import check_ranks
+from disteval.replicas import MODES
 from disteval.schedule import Monitor, Schedule
 from disteval.tables import (
     DataTableRef,
@@ -25,6 +24,7 @@ from disteval.tables import (
     needs_main_thread,
     store_plain_cells,
 )
+from disteval.version import Version
 
 logger = logging.getLogger("disteval")
 
@@ -53,6 +53,10 @@ class DistEvalCallback(WandbEvalCallback):
             with references to its media files, as the base class does; `"row"` is one
             foreign-key column, with a constant number of entries for each version. For
             `add_predictions`.
+        sync_weights: Before an evaluation, the replicas compare their variables. `"auto"`: trained
+            weights that differ raise `ReplicaDivergenceError`; other state, such as the
+            statistics of BatchNormalization, is lent from the chief for the evaluation. `"check"`
+            raises for either, `"off"` compares nothing.
         asynchronous: Builds the tables and uploads them in the background of the chief while
             training goes on; the hooks run there, and cannot use `self.model`. Always off
             without `validation_data`.
@@ -61,6 +65,7 @@ class DistEvalCallback(WandbEvalCallback):
             or at the end of training, on every rank.
         monitor: Name of a value in `logs`; the version in which it is best gets the alias `best`.
         mode: `"min"`, `"max"` or `"auto"`, as in `keras.callbacks.ModelCheckpoint`.
+        timeout: Seconds to wait for a sign of life of other ranks before a `ReplicaError`.
         partitions: Over how many W&B tables the rows of one version are spread, for more than
             the 200,000 rows that W&B stores in one.
 
@@ -101,13 +106,16 @@ class DistEvalCallback(WandbEvalCallback):
         backend: str = "auto",
         log_freq: str | int = "epoch",
         reference: str = "media",
+        sync_weights: str = "auto",
         asynchronous: bool = True,
         on_log_error: str = "warn",
         monitor: str | None = None,
         mode: str = "auto",
+        timeout: float = 600,
         partitions: int = 1,
     ) -> None:
         _check_choice("reference", reference, ("media", "row"))
+        _check_choice("sync_weights", sync_weights, MODES)
         _check_choice("on_log_error", on_log_error, ("warn", "raise"))
         if reference == "row" and partitions != 1:
             raise DistEvalError(
@@ -124,20 +132,26 @@ class DistEvalCallback(WandbEvalCallback):
         self.data_table_columns = data_table_columns
         self.pred_table_columns = pred_table_columns
         self.validation_data = validation_data
-        self.num_samples = num_samples
-        self.batch_size = batch_size
         self.backend = backend
-        self.log_freq = log_freq
         self.reference = reference
         self.on_log_error = on_log_error
+        self.timeout = timeout
         self.partitions = partitions
         self._monitor = Monitor(monitor, mode)
         self._schedule = Schedule(log_freq)
         self._epoch = 0
-        self._source: Source | None = None
-        self._loop: Loop | None = None
+        self._evaluator: Evaluator | None = None
+        if validation_data is not None:
+            self._evaluator = Evaluator(
+                validation_data,
+                self.postprocess,
+                num_samples=num_samples,
+                batch_size=batch_size,
+                sync_weights=sync_weights,
+            )
+        self._run_identity: dict[str, Any] | None = None
         self._tables: TableLog | None = None
-        self._newest = self._at_work = _Version(0, {}, None, [], {})
+        self._newest = self._at_work = Version(0, {}, [], {})
 
     @property
     def predictions(self) -> Any:
@@ -170,15 +184,21 @@ class DistEvalCallback(WandbEvalCallback):
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         """Iterates over `(x, y)` of each sample, in dataset order, `num_samples` at most."""
-        if self._source is None:
+        if self._evaluator is None:
             raise DistEvalError("samples() needs validation_data. Received: None.")
-        return self._source.samples()
+        return self._evaluator.samples()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data on every rank, and logs the ground-truth table on the chief."""
         backend = self._backend()
-        with backend.together("on_train_begin", same=self._facts()):
-            self._prepare(backend)
+        with backend.together("on_train_begin", self._facts()) as agreement:
+            order = self._evaluator.prepare(backend, self._model) if self._evaluator else None
+            agreement.own["order"] = order
+            if backend.is_chief or self._run_identity:
+                agreement.own["run"] = _run_identity() or self._run_identity
+        check_ranks(agreement.statuses)
+        identities = [status.own.get("run") for status in agreement.statuses]
+        self._run_identity = next(filter(None, identities), None)
         with backend.together("add_ground_truth"):
             if backend.is_chief:
                 self._start_tables()
@@ -194,6 +214,8 @@ class DistEvalCallback(WandbEvalCallback):
         """Takes note of the epoch."""
         self._epoch = epoch
         self._schedule.start_epoch()
+        # A rank that has left training, or is an epoch ahead, is found here and not by a hang.
+        self._backend().agree(f"the begin of epoch {epoch}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Evaluates if `log_freq` training batches have passed."""
@@ -239,7 +261,7 @@ class DistEvalCallback(WandbEvalCallback):
                 self.pred_table_columns,
                 self.data_table,
                 columns,
-                number={"epoch": self._at_work.epoch, "step": self._at_work.step},
+                number={key: self._at_work.metadata[key] for key in ("epoch", "step")},
                 by_row=self.reference == "row",
             )
         )
@@ -280,36 +302,17 @@ class DistEvalCallback(WandbEvalCallback):
         )
 
     def _backend(self) -> Backend:
-        return get_backend(self.backend, model=self._model)
+        return get_backend(self.backend, model=self._model, timeout=self.timeout)
 
     def _facts(self) -> dict[str, Any]:
-        """What has to be equal on every rank."""
-        return {
-            "num_samples": self.num_samples,
-            "batch_size": self.batch_size,
-            "validation_data": type(self.validation_data).__name__,
-            "log_freq": self.log_freq,
-        }
-
-    def _prepare(self, backend: Backend) -> None:
-        """Finds out before training whether the data can be evaluated."""
-        if self.validation_data is None:
-            return
-        self._source = as_source(
-            self.validation_data,
-            batch_size=self.batch_size,
-            num_samples=self.num_samples,
-            model=self._model,
-        )
-        self._current_loop(backend).trace(self._source.first())
-
-    def _current_loop(self, backend: Backend) -> Loop:
-        loop = self._loop
-        if loop is None or loop.model is not self._model or loop.strategy is not backend.strategy:
-            loop = self._loop = Loop(self._model, self.postprocess, backend.strategy)
-        return loop
+        """Returns what has to be equal on every rank."""
+        facts = {"log_freq": self._schedule.log_freq, "asynchronous": self._writer.asynchronous}
+        return facts | (self._evaluator.facts() if self._evaluator else {"validation_data": None})
 
     def _start_tables(self) -> None:
+        if wandb.run is None and self._run_identity is not None:
+            # This rank has become the chief of an elastic job: the run goes on.
+            wandb.init(**self._run_identity, resume="allow")
         if wandb.run is None:
             raise DistEvalError("There is no W&B run. Call wandb.init() before training.")
         if self._tables is None or self._tables.run is not wandb.run:
@@ -322,18 +325,18 @@ class DistEvalCallback(WandbEvalCallback):
         backend = self._backend()
         step = f"the evaluation of {unit} {number}"
         error = self._background_error()
-        backend.agree(step, error, same=self._facts())
-        version = _Version(
-            self._epoch,
-            dict(logs or {}),
-            None,
-            ["latest", f"{unit}_{number}"],
-            {"epoch": self._epoch, "step": self._schedule.batches, "logs": dict(logs or {})},
+        version = Version.start(
+            unit, number, epoch=self._epoch, step=self._schedule.batches, logs=logs
         )
-        if self._source is not None:
-            evaluation = evaluate(backend, self._current_loop(backend), self._source)
-            version.predictions = evaluation.predictions
-            version.metadata |= _describe(evaluation, backend)
+        if self._evaluator is not None:
+            evaluation = self._evaluator.run(
+                backend, self._model, step, same=self._facts(), before=error
+            )
+            version.add(evaluation, backend)
+        else:
+            with backend.together(step, self._facts()):
+                if error is not None:
+                    raise error
         if not backend.is_chief:
             if not self._writer.asynchronous:
                 backend.agree(f"add_model_predictions of {unit} {number}")
@@ -341,12 +344,13 @@ class DistEvalCallback(WandbEvalCallback):
         if self._monitor.is_best(version.logs):
             version.aliases.append("best")
         self._newest = version
+        assert self._tables is not None
+        if scalars := version.scalars():
+            self._tables.run.log(scalars)
         if self._writer.asynchronous:
-            self._log_scalars(version)
             self._writer.submit(lambda: self._build_pred_table(version))
         else:
             with backend.together(f"add_model_predictions of {unit} {number}"):
-                self._log_scalars(version)
                 self._build_pred_table(version)
 
     def _build_data_table(self, logs: dict[str, float] | None) -> None:
@@ -356,7 +360,7 @@ class DistEvalCallback(WandbEvalCallback):
         self.add_ground_truth(logs)
         self._tables.check_rows(len(self.data_table.data))
 
-    def _build_pred_table(self, version: _Version) -> None:
+    def _build_pred_table(self, version: Version) -> None:
         started = time.monotonic()
         self._at_work = version
         self.init_pred_table(column_names=list(self.pred_table_columns))
@@ -365,20 +369,6 @@ class DistEvalCallback(WandbEvalCallback):
         seconds = version.metadata.setdefault("seconds", {})
         seconds["tables"] = round(time.monotonic() - started, 6)
         self.log_pred_table()
-
-    def _log_scalars(self, version: _Version) -> None:
-        assert self._tables is not None
-        seconds = version.metadata.get("seconds")
-        if seconds is None:
-            return
-        total = seconds["inference"] + seconds["gather"]
-        self._tables.run.log(
-            {
-                "eval/epoch": version.epoch,
-                "eval/samples_per_sec": version.metadata["samples"] / max(total, 1e-9),
-                **{f"eval/seconds_{phase}": value for phase, value in seconds.items()},
-            }
-        )
 
     def _raise_background_error(self) -> None:
         self._writer.raise_error()
@@ -394,30 +384,14 @@ class DistEvalCallback(WandbEvalCallback):
         return None
 
 
-@dataclasses.dataclass
-class _Version:
-    """One evaluation, as the hooks that log it see it."""
-
-    epoch: int
-    logs: dict[str, float]
-    predictions: Any
-    aliases: list[str]
-    metadata: dict[str, Any]
-
-    @property
-    def step(self) -> int:
-        return int(self.metadata.get("step", 0))
+def _run_identity() -> dict[str, Any] | None:
+    """Returns what it takes to go on with the W&B run of this process."""
+    run = wandb.run
+    if run is None or run.disabled:
+        return None
+    return {"entity": run.entity, "project": run.project, "id": run.id}
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise DistEvalError(f"Received: {name}={value!r}. Expected one of {', '.join(choices)}.")
-
-
-def _describe(evaluation: Evaluation, backend: Backend) -> dict[str, Any]:
-    return {
-        "replicas": backend.num_replicas,
-        "samples": evaluation.num_samples,
-        "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
-        "samples_by_rank": [sum(count for _, count in runs) for runs in evaluation.receipt],
-    }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from disteval.errors import DataError
+from disteval.segments import Segment, join, num_bytes, num_rows, same_shapes, shard_bounds
 
 # Input bytes that one replica evaluates in one call of the compiled loop. It bounds the memory
 # of a segment, and how long an interrupt or the progress bar has to wait.
@@ -22,32 +22,6 @@ _EXPECTED = (
     "tf.data.Dataset, a keras.utils.PyDataset, or a function fn(shard_index, num_shards) that "
     "returns a tf.data.Dataset of (index, (x, y))."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """Consecutive batches that one replica evaluates in one call.
-
-    Attributes:
-        index: int64 of shape `(rows,)`: which sample of the data each row is.
-        batch: Nest of arrays or tensors of shape `(rows, ...)`, as `model.predict_step` takes it.
-        splits: int64 of shape `(batches + 1,)`: batch i is rows `splits[i]` to `splits[i + 1]`.
-    """
-
-    index: np.ndarray
-    batch: Any
-    splits: np.ndarray
-
-
-def shard_bounds(num_samples: int, shard_index: int, num_shards: int) -> tuple[int, int]:
-    """Returns the first and last + 1 of the contiguous samples that a shard holds.
-
-    Shards differ by one sample at most, the larger ones come first, and together they cover each
-    of `num_samples` once.
-    """
-    size, larger = divmod(num_samples, num_shards)
-    start = shard_index * size + min(shard_index, larger)
-    return start, start + size + (shard_index < larger)
 
 
 class Source(abc.ABC):
@@ -84,11 +58,11 @@ class Source(abc.ABC):
         """
         batches = self.batches(rank, size)
         for batch in batches:
-            limit = max(SEGMENT_BYTES // max(_num_bytes(batch[1]), 1), 1) * replicas
+            limit = max(SEGMENT_BYTES // max(num_bytes(batch[1]), 1), 1) * replicas
             taken = [batch, *itertools.islice(batches, limit - 1)]
-            for run in _same_shapes(taken):
+            for run in same_shapes(taken):
                 bounds = [shard_bounds(len(run), i, replicas) for i in range(replicas)]
-                yield [_join(run[start:stop]) for start, stop in bounds if stop > start]
+                yield [join(run[start:stop]) for start, stop in bounds if stop > start]
 
 
 class ArraySource(Source):
@@ -110,14 +84,14 @@ class ArraySource(Source):
     def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
         start, stop = shard_bounds(self.num_samples, rank, size)
         for begin in range(start, stop, self.batch_size):
-            yield begin, self._rows(begin, min(begin + self.batch_size, stop))
+            yield begin, self.rows(begin, min(begin + self.batch_size, stop))
 
     def rounds(self, rank: int, size: int, replicas: int) -> Iterator[list[Segment]]:
         # Slices of the arrays serve as segments, so no batch is cut out and joined again.
         start, stop = shard_bounds(self.num_samples, rank, size)
         if start == stop:
             return
-        row_bytes = max(_num_bytes(self._rows(start, start + 1)), 1)
+        row_bytes = max(num_bytes(self.rows(start, start + 1)), 1)
         limit = max(SEGMENT_BYTES // row_bytes // self.batch_size, 1) * self.batch_size * replicas
         for begin in range(start, stop, limit):
             rows = min(limit, stop - begin)
@@ -130,9 +104,10 @@ class ArraySource(Source):
 
     def _segment(self, start: int, stop: int) -> Segment:
         splits = np.append(np.arange(0, stop - start, self.batch_size), stop - start)
-        return Segment(np.arange(start, stop), self._rows(start, stop), splits)
+        return Segment(np.arange(start, stop), self.rows(start, stop), splits)
 
-    def _rows(self, start: int, stop: int) -> Any:
+    def rows(self, start: int, stop: int) -> Any:
+        """Returns samples `start` to `stop - 1` as a batch."""
         return tf.nest.map_structure(lambda a: _as_floatx(a[start:stop]), self.arrays)
 
 
@@ -368,40 +343,3 @@ def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-
-def num_rows(batch: Any) -> int:
-    leaf = tf.nest.flatten(batch)[0]
-    return int(leaf.nrows()) if isinstance(leaf, tf.RaggedTensor) else len(leaf)
-
-
-def _num_bytes(batch: Any) -> int:
-    leaves = tf.nest.flatten(batch, expand_composites=True)
-    return sum(np.prod(leaf.shape) * leaf.dtype.size if isinstance(leaf, tf.Tensor) else leaf.nbytes
-               for leaf in leaves)  # fmt: skip
-
-
-def _same_shapes(batches: Sequence[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
-    """Yields runs of consecutive batches that can be joined, row for row."""
-    for _, run in itertools.groupby(batches, key=lambda item: _inner_shapes(item[1])):
-        yield list(run)
-
-
-def _inner_shapes(batch: Any) -> list[Any]:
-    return [
-        (leaf.ragged_rank if isinstance(leaf, tf.RaggedTensor) else 0, tuple(leaf.shape[1:]))
-        for leaf in tf.nest.flatten(batch)
-    ]
-
-
-def _join(batches: Sequence[tuple[int | np.ndarray, Any]]) -> Segment:
-    rows = [num_rows(batch) for _, batch in batches]
-    index = [
-        first if isinstance(first, np.ndarray) else np.arange(first, first + count)
-        for (first, _), count in zip(batches, rows, strict=True)
-    ]
-    joined = batches[0][1]
-    if len(batches) > 1:
-        nests = [batch for _, batch in batches]
-        joined = tf.nest.map_structure(lambda *leaves: tf.concat(leaves, axis=0), *nests)
-    return Segment(np.concatenate(index), joined, np.cumsum([0, *rows]))

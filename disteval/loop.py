@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from disteval import wire
-from disteval.data import Segment, num_rows
 from disteval.errors import DataError
+from disteval.segments import Segment, num_rows
 
 PostProcess = Callable[[Any, Any], Any]
 
@@ -69,6 +69,11 @@ class Loop:
         """Evaluates one batch for nothing but to learn what comes out."""
         rows = num_rows(batch)
         self.run([Segment(np.arange(rows), batch, np.array([0, rows]))])
+
+    def packed(self, rows: Sequence[Any]) -> Any:
+        """Returns the rows of each output in the nest that `postprocess` returned."""
+        flat = tf.nest.flatten(self.structure)
+        return tf.nest.pack_sequence_as(self.structure, [rows[i] for i in flat])
 
     def _call(self, inputs: list[Any]) -> Any:
         spec = _spec_of(inputs[0][0])

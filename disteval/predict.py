@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from disteval import wire
-from disteval.agreement import Status, describe
+from disteval.agreement import NOTHING, Agreement, Status
 from disteval.backends import Backend, get_backend
 from disteval.data import Source, as_source
 from disteval.errors import DataError, DistEvalError
 from disteval.loop import Loop, PostProcess
+from disteval.replicas import Replicas
+
+# Predictions of a rank that travel together with its status, in one round trip. They are sent
+# again with each sign of life while other ranks are still at work, so they have to be few.
+SMALL_BYTES = 1 << 18
 
 # The compiled loop of each model, for calls of `predict` one after the other.
 _loops: weakref.WeakKeyDictionary[Any, Loop] = weakref.WeakKeyDictionary()
@@ -27,7 +31,8 @@ class Evaluation(NamedTuple):
     Attributes:
         predictions: On the chief, the nest of arrays; `None` elsewhere.
         num_samples: The number of samples, of all ranks.
-        receipt: For each rank, which samples it evaluated: runs of `[first, count]`.
+        receipt: For each rank, which samples it evaluated: `[first, count, step, times]` stands
+            for `count` samples from `first` on, and again every `step` samples, `times` in all.
         seconds: How long `inference` and `gather` took on this rank.
     """
 
@@ -45,6 +50,7 @@ def predict(
     batch_size: int | None = None,
     backend: str = "auto",
     postprocess: PostProcess | None = None,
+    sync_weights: str = "auto",
 ) -> Any:
     """Predicts with all replicas; a collective, which every rank has to call.
 
@@ -58,6 +64,7 @@ def predict(
         postprocess: `postprocess(outputs, batch)`, traced into the graph on every replica,
             returns what travels to the chief; by default the outputs. Its tensors have one row
             for each sample.
+        sync_weights: See `DistEvalCallback`.
 
     Returns:
         On the chief, the predictions of all samples in dataset order: a nest, as the model or
@@ -67,6 +74,7 @@ def predict(
 
     Raises:
         DataError: The data or the predictions have the wrong form.
+        ReplicaDivergenceError: The replicas hold different weights.
         ReplicaError: Another rank failed.
 
     Example:
@@ -74,35 +82,99 @@ def predict(
         array([[0.1, 0.9], ...], dtype=float32)         # shape (len(x), 2), and None on rank 1
     """
     engine = get_backend(backend, model=model)
-    with engine.together("predict"):
+    with engine.together("predict", {"sync_weights": sync_weights}):
         source = as_source(data, batch_size=batch_size, num_samples=num_samples, model=model)
     loop = _loops.get(model)
     if loop is None or loop.postprocess != postprocess or loop.strategy is not engine.strategy:
         loop = _loops[model] = Loop(weakref.proxy(model), postprocess, engine.strategy)
-    return evaluate(engine, loop, source).predictions
+    return evaluate(engine, loop, source, step="predict", sync_weights=sync_weights).predictions
 
 
-def evaluate(backend: Backend, loop: Loop, source: Source) -> Evaluation:
-    """Evaluates a source whose form all ranks have agreed on; a collective.
+def evaluate(
+    backend: Backend,
+    loop: Loop,
+    source: Source,
+    *,
+    step: str,
+    same: dict[str, Any] | None = None,
+    before: BaseException | None = None,
+    sync_weights: str = "auto",
+) -> Evaluation:
+    """Evaluates a source on all ranks; a collective.
+
+    Args:
+        backend: Where the ranks and replicas are.
+        loop: What they run.
+        source: What they run it on; of the same form on all ranks.
+        step: Name of the evaluation, for messages.
+        same: Facts that have to be equal on all ranks.
+        before: What failed on this rank before; raised on all of them.
+        sync_weights: See `DistEvalCallback`.
 
     Raises:
+        ReplicaDivergenceError: The ranks hold different models.
         DistEvalError: A rank failed, or the shards do not cover each sample once.
     """
+    with backend.together(step, same) as agreement:
+        if before is not None:
+            raise before
+        replicas = Replicas(loop.model, backend) if sync_weights != "off" else None
+        if replicas is not None:
+            agreement.data = replicas.fingerprints().tobytes()
+    if replicas is None:
+        return _evaluate(backend, loop, source, step)
+    differing = replicas.differing(agreement.statuses)
+    replicas.check(differing, sync_weights)
+    with replicas.lent(list(differing)):
+        return _evaluate(backend, loop, source, step)
+
+
+def _evaluate(backend: Backend, loop: Loop, source: Source, step: str) -> Evaluation:
     started = time.monotonic()
-    shard, error = _Shard(), None
-    try:
-        shard.run(backend, loop, source)
-    except BaseException as failure:  # told to the other ranks, and then raised
-        error = failure
+    shard = _Shard()
+    with backend.together(f"the inference of {step}") as agreement:
+        shard.run(backend, loop, source, agreement.check)
+        agreement.own = shard.describe()
+        buffers = [] if backend.is_chief else shard.buffers()
+        agreement.own["bytes"] = sum(buffer.nbytes for buffer in buffers)
+        if agreement.own["bytes"] <= SMALL_BYTES:
+            agreement.payload = np.concatenate([NOTHING, *map(wire.bytes_of, buffers)])
     inferred = time.monotonic()
-    predictions, statuses = _gather(backend, loop, shard, error)
-    receipt = [status.own["runs"] for status in statuses]
+    statuses = agreement.statuses
+    leaves, num_samples = _checked(statuses)
+    assembly = destinations = None
+    if backend.is_chief:
+        assembly = wire.Assembly(leaves or loop.leaves, num_samples)
+        assembly.add(shard.index, shard.leaves, shard.outputs)
+        destinations = [_destinations(assembly, status) for status in statuses[1:]]
+    _gather(backend, agreement, buffers, destinations or [])
+    rows = assembly.finish() if assembly is not None else []
     return Evaluation(
-        predictions,
-        sum(count for runs in receipt for _, count in runs),
-        receipt,
+        loop.packed(rows) if backend.is_chief else None,
+        num_samples,
+        [_compressed(status.own["runs"]) for status in statuses],
         {"inference": inferred - started, "gather": time.monotonic() - inferred},
     )
+
+
+def _gather(
+    backend: Backend,
+    agreement: Agreement,
+    buffers: Sequence[np.ndarray],
+    destinations: Sequence[Sequence[np.ndarray]],
+) -> None:
+    """Fills the chief's arrays with what the other ranks have."""
+    totals = [status.own["bytes"] for status in agreement.statuses]
+    if max(totals) > SMALL_BYTES:
+        backend.gather(buffers, totals, [[], *destinations])
+        return
+    for arrays, payload in zip(destinations, agreement.payloads[1:], strict=False):
+        wire.Writer(arrays).write(payload)
+
+
+def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:
+    own = status.own
+    return list(assembly.destinations(_index(own["runs"]), _leaves(status), own["outputs"]))
 
 
 class _Shard:
@@ -113,9 +185,11 @@ class _Shard:
         self.outputs: list[wire.Rows] = []
         self.leaves: list[wire.Leaf] = []
 
-    def run(self, backend: Backend, loop: Loop, source: Source) -> None:
+    def run(self, backend: Backend, loop: Loop, source: Source, check: Callable[[], None]) -> None:
+        """Evaluates all rounds; `check` raises between them if another rank has failed."""
         indices = [self.index]
         for segments in source.rounds(backend.rank, backend.size, backend.local_replicas):
+            check()
             for segment, outputs in zip(segments, loop.run(segments), strict=True):
                 self.outputs = self.outputs or [wire.Rows() for _ in outputs]
                 indices.append(segment.index)
@@ -130,50 +204,17 @@ class _Shard:
         for leaf, rows in zip(self.leaves, self.outputs, strict=True):
             rows.encode(leaf)
 
+    def describe(self) -> dict[str, Any]:
+        """Returns what the other ranks have to know before anything travels."""
+        return {
+            "runs": _runs(self.index),
+            "leaves": self.leaves,
+            "outputs": [rows.describe() for rows in self.outputs],
+        }
 
-def _gather(
-    backend: Backend,
-    loop: Loop,
-    shard: _Shard,
-    error: BaseException | None,
-) -> tuple[Any, list[Status]]:
-    """Brings the rows of all ranks to the chief, in dataset order."""
-    status = Status(
-        backend.rank,
-        "inference",
-        own={
-            "runs": _runs(shard.index),
-            "leaves": shard.leaves,
-            "outputs": [rows.describe() for rows in shard.outputs],
-        },
-        error=describe(error),
-    )
-    assembly: wire.Assembly | None = None
-
-    def destinations(statuses: Sequence[Status]) -> list[list[np.ndarray]]:
-        nonlocal assembly
-        leaves, num_samples = _checked(statuses)
-        if not backend.is_chief:
-            return []
-        assembly = wire.Assembly(leaves or loop.leaves, num_samples)
-        if shard.outputs:
-            assembly.add(shard.index, shard.leaves, shard.outputs)
-        return [[]] + [
-            list(
-                assembly.destinations(
-                    _index(other.own["runs"]), _leaves(other), other.own["outputs"]
-                )
-            )
-            for other in statuses[1:]
-        ]
-
-    buffers = [] if backend.is_chief else [b for rows in shard.outputs for b in rows.buffers()]
-    statuses = backend.gather(status, error, buffers, destinations)
-    if assembly is None:
-        return None, statuses
-    flat = tf.nest.flatten(loop.structure)
-    rows = assembly.finish()
-    return tf.nest.pack_sequence_as(loop.structure, [rows[i] for i in flat]), statuses
+    def buffers(self) -> list[np.ndarray]:
+        """Returns what travels to the chief."""
+        return [buffer for rows in self.outputs for buffer in rows.buffers()]
 
 
 def _checked(statuses: Sequence[Status]) -> tuple[list[wire.Leaf], int]:
@@ -223,6 +264,19 @@ def _runs(index: np.ndarray) -> list[list[int]]:
     starts = np.flatnonzero(np.diff(index, prepend=index[0] - 2) != 1)
     counts = np.diff(starts, append=len(index))
     return np.stack([index[starts], counts], axis=1).tolist()
+
+
+def _compressed(runs: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Returns runs with those of equal length and distance as one."""
+    result: list[list[int]] = []
+    for first, count in runs:
+        if result and result[-1][1] == count:
+            start, _, step, times = result[-1]
+            if times == 1 or first == start + step * times:
+                result[-1] = [start, count, first - start if times == 1 else step, times + 1]
+                continue
+        result.append([first, count, 0, 1])
+    return result
 
 
 def _index(runs: Sequence[Sequence[int]]) -> np.ndarray:

@@ -19,6 +19,7 @@ class Schedule:
         log_freq: `"epoch"`, or a number of training batches.
 
     Attributes:
+        log_freq: As given.
         batches: Training batches so far, over all epochs.
     """
 
@@ -30,7 +31,7 @@ class Schedule:
             )
         self.by_epoch = log_freq == "epoch"
         self.batches = 0
-        self._log_freq = log_freq
+        self.log_freq = log_freq
         self._in_epoch = 0
         self._since = 0
 
@@ -47,7 +48,7 @@ class Schedule:
         self._in_epoch = batch + 1
         self.batches += passed
         self._since += passed
-        if self.by_epoch or self._since < int(self._log_freq):
+        if self.by_epoch or self._since < int(self.log_freq):
             return False
         self._since = 0
         return True

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import os
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
 from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from disteval import agreement
-from disteval.agreement import Status
-from disteval.backends.local import Backend, Destinations
+from disteval.agreement import Agreement, PeerAgreement, Status
+from disteval.backends.local import Backend
 from disteval.errors import DistEvalError, ReplicaError
+from disteval.wire import Writer, bytes_of
 
 try:
     import horovod.tensorflow as hvd
@@ -24,6 +29,9 @@ except ImportError as error:
 
 # Bytes that the chief receives in one alltoall, from all ranks together.
 PIECE_BYTES = 16 << 20
+
+# Where `horovodrun --gloo` keeps a key-value store for its ranks.
+_STORE = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 
 _T = TypeVar("_T")
 
@@ -53,49 +61,20 @@ class HorovodBackend(Backend):
     def size(self) -> int:
         return int(hvd.size())
 
-    def exchange(self, record: bytes) -> list[bytes]:
-        framed = np.frombuffer(len(record).to_bytes(8, "little") + record, np.uint8)
-        joined = self._wait(lambda: hvd.allgather(tf.constant(framed), name="disteval.exchange"))
-        return list(_unframe(np.asarray(joined)))
-
     def gather(
         self,
-        status: Status,
-        error: BaseException | None,
-        buffers: Sequence[np.ndarray],
-        destinations: Destinations,
-    ) -> list[Status]:
-        # The first alltoall carries the status to all ranks and the first piece to the chief:
-        # a small evaluation is over after it.
+        buffers: Iterable[np.ndarray],
+        totals: Sequence[int],
+        destinations: Sequence[Sequence[np.ndarray]],
+    ) -> None:
         piece_bytes = max(PIECE_BYTES // self.size, 1)
-        sender = _pieces(buffers, piece_bytes)
-        record = status.encode()
-        total = sum(buffer.nbytes for buffer in buffers)
-        frame = np.frombuffer(
-            len(record).to_bytes(8, "little") + total.to_bytes(8, "little") + record, np.uint8
-        )
-        to_chief = np.concatenate([frame, next(sender)])
-        received, counts = self._alltoall(
-            np.concatenate([to_chief] + [frame] * (self.size - 1)),
-            [len(to_chief)] + [len(frame)] * (self.size - 1),
-        )
-        statuses, totals, first = [], [], []
-        for message in np.split(received, np.cumsum(counts)[:-1]):
-            length, payload = (int(n) for n in message[:16].view(np.int64))
-            statuses.append(Status.decode(message[16 : 16 + length].tobytes()))
-            totals.append(payload)
-            first.append(message[16 + length :])
-        agreement.check(statuses, error)
-        writers = [_Writer(arrays) for arrays in destinations(statuses)]
-        for writer, piece in zip(writers, first, strict=False):
-            writer.write(piece)
-        for _ in range(1, -(-max(totals) // piece_bytes)):
-            piece = next(sender)
-            received, counts = self._alltoall(piece, [len(piece)] + [0] * (self.size - 1))
-            parts = np.split(received, np.cumsum(counts)[:-1])
-            for writer, part in zip(writers, parts, strict=False):
+        pieces = _pieces(buffers, piece_bytes)
+        writers = [Writer(arrays) for arrays in destinations]
+        for _ in range(-(-max(totals) // piece_bytes)):
+            piece = next(pieces)
+            splits = [len(piece)] + [0] * (self.size - 1)
+            for writer, part in zip(writers, self._alltoall(piece, splits), strict=False):
                 writer.write(part)
-        return statuses
 
     def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self._broadcast(value) for value in values]
@@ -107,54 +86,104 @@ class HorovodBackend(Backend):
             )
         )
 
-    def _alltoall(self, data: np.ndarray, splits: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        received, counts = self._wait(
-            lambda: hvd.alltoall(tf.constant(data), splits=splits, name="disteval.gather")
+    def _agreement(self, status: Status) -> Agreement:
+        whereabouts = Whereabouts(self.rank, self.size)
+        return PeerAgreement(status, self._exchange, self.timeout, whereabouts)
+
+    def _exchange(self, record: bytes, payload: np.ndarray) -> tuple[list[bytes], list[np.ndarray]]:
+        # One alltoall: the record goes to all ranks, the payload behind it to the chief.
+        framed = np.frombuffer(len(record).to_bytes(8, "little") + record, np.uint8)
+        parts = self._alltoall(
+            np.concatenate([framed, payload] + [framed] * (self.size - 1)),
+            [len(framed) + len(payload)] + [len(framed)] * (self.size - 1),
         )
-        return np.asarray(received), np.asarray(counts)
+        ends = [8 + int(part[:8].view(np.int64)[0]) for part in parts]
+        records = [part[8:end].tobytes() for part, end in zip(parts, ends, strict=True)]
+        return records, [part[end:] for part, end in zip(parts, ends, strict=True)]
+
+    def _alltoall(self, data: np.ndarray, splits: list[int]) -> list[np.ndarray]:
+        """Sends `splits[i]` bytes to rank i, and returns what each rank sent here."""
+        received, counts = self._wait(
+            lambda: hvd.alltoall(tf.constant(data), splits=splits, name="disteval.alltoall")
+        )
+        return np.split(np.asarray(received), np.cumsum(counts)[:-1])
 
     def _wait(self, collective: Callable[[], _T]) -> _T:
+        """Waits for a collective, `timeout` seconds at most."""
+        outcome: futures.Future[_T] = futures.Future()
+
+        def run() -> None:
+            try:
+                # Horovod works on the host here; without this, a GPU build would want NCCL.
+                with tf.device("/CPU:0"):
+                    outcome.set_result(collective())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        # A daemon: a collective that never ends must not keep the process from ending.
+        threading.Thread(target=run, name="disteval-collective", daemon=True).start()
         try:
-            # Horovod works on the host here; without this, a GPU build would want NCCL for it.
-            with tf.device("/CPU:0"):
-                return collective()
+            return outcome.result(self.timeout)
+        except futures.TimeoutError:
+            raise CollectiveError(
+                f"a collective on rank {self.rank} did not end within {self.timeout:g} s: a peer "
+                "was killed or stopped."
+            ) from None
         except tf.errors.OpError as error:
-            raise CollectiveError(f"a collective failed on rank {self.rank}: {error}") from error
+            raise CollectiveError(
+                f"a collective failed on rank {self.rank}, most likely since a peer is gone: "
+                f"{error.message}"
+            ) from error
 
 
-class _Writer:
-    """Fills arrays one after the other from a stream of bytes."""
+class Whereabouts:
+    """Where each rank was last seen waiting, for the message of a timeout.
 
-    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
-        self._targets: Iterator[np.ndarray] = (_bytes_of(array) for array in arrays)
-        self._target: np.ndarray = np.empty(0, np.uint8)
+    Kept in the key-value store of `horovodrun --gloo`, where there is one.
+    """
 
-    def write(self, piece: np.ndarray) -> None:
-        while len(piece):
-            if not len(self._target):
-                self._target = next(self._targets)
-            count = min(len(piece), len(self._target))
-            self._target[:count] = piece[:count]
-            self._target, piece = self._target[count:], piece[count:]
+    def __init__(self, rank: int, size: int) -> None:
+        self._rank = rank
+        self._size = size
+        self._url = None
+        if _STORE in os.environ:
+            port = os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"]
+            self._url = f"http://{os.environ[_STORE]}:{port}/disteval"
+
+    def announce(self, step: str) -> None:
+        """Writes down where this rank waits."""
+        if self._url is not None:
+            with contextlib.suppress(OSError):  # it is only for a better message
+                request = urllib.request.Request(
+                    f"{self._url}/{self._rank}", data=step.encode(), method="PUT"
+                )
+                urllib.request.urlopen(request, timeout=5).close()
+
+    def missing(self, step: str) -> str:
+        """Says in words which ranks do not wait at this step."""
+        if self._url is None:
+            return "Horovod's log names the ranks that are missing."
+        lines = []
+        for rank in range(self._size):
+            seen = self._read(rank)
+            if seen != step:
+                lines.append(f"Rank {rank} is not there (it last waited at: {seen or 'nowhere'}).")
+        return " ".join(lines)
+
+    def _read(self, rank: int) -> str | None:
+        try:
+            with urllib.request.urlopen(f"{self._url}/{rank}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:  # including the 404 of a rank that never waited
+            return None
 
 
-def _bytes_of(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8)
-
-
-def _unframe(joined: np.ndarray) -> Iterator[bytes]:
-    while len(joined):
-        end = 8 + int(joined[:8].view(np.int64)[0])
-        yield joined[8:end].tobytes()
-        joined = joined[end:]
-
-
-def _pieces(buffers: Sequence[np.ndarray], piece_bytes: int) -> Iterator[np.ndarray]:
+def _pieces(buffers: Iterable[np.ndarray], piece_bytes: int) -> Iterator[np.ndarray]:
     """Yields the bytes of all buffers in pieces of equal size, and then empty ones for ever."""
     parts: list[np.ndarray] = []
     room = piece_bytes
     for buffer in buffers:
-        data = _bytes_of(buffer)
+        data = bytes_of(buffer)
         while len(data):
             parts.append(data[:room])
             data = data[room:]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from disteval import agreement
-from disteval.agreement import Status
-
-# Where the bytes of each rank belong: for each rank, arrays to be filled one after the other.
-Destinations = Callable[[Sequence[Status]], Sequence[Sequence[np.ndarray]]]
+from disteval.agreement import Agreement, Status
 
 
 class Backend:
@@ -52,82 +48,52 @@ class Backend:
         """Whether this is rank 0, which receives the predictions and alone touches W&B."""
         return self.rank == 0
 
-    def agree(
-        self,
-        step: str,
-        error: BaseException | None = None,
-        *,
-        same: dict[str, Any] | None = None,
-        own: dict[str, Any] | None = None,
-        data: bytes = b"",
-    ) -> list[Status]:
-        """Exchanges one status with all ranks, so that all go on or all raise. A collective.
-
-        Args:
-            step: Where this rank is, in words.
-            error: What failed on this rank since the last agreement.
-            same: Facts that have to be equal on every rank.
-            own: Facts that the other ranks should know.
-            data: Bytes that the other ranks should know.
-
-        Returns:
-            The status of each rank, in rank order.
-
-        Raises:
-            ReplicaError: Another rank failed, see `agreement.check`.
-        """
-        status = Status(self.rank, step, same or {}, own or {}, agreement.describe(error), data)
-        statuses = [Status.decode(record) for record in self.exchange(status.encode())]
-        agreement.check(statuses, error)
-        return statuses
-
     @contextlib.contextmanager
-    def together(self, step: str, same: dict[str, Any] | None = None) -> Iterator[None]:
-        """Runs a block on every rank and agrees after it, whatever became of it. A collective.
+    def together(self, step: str, same: dict[str, Any] | None = None) -> Iterator[Agreement]:
+        """Runs a block on every rank, and goes on when all have ended it. A collective.
 
         Args:
             step: What the block does, in words.
             same: Facts that have to be equal on every rank.
+
+        Yields:
+            What the block can say to the other ranks, and what they have said after it.
+
+        Raises:
+            ReplicaError: The block failed on a rank, or a rank is silent; see `agreement.check`.
         """
+        agreement = self._agreement(Status(self.rank, step, same or {}))
         error = None
         try:
-            yield
-        except BaseException as failure:  # `agree` tells the other ranks, and raises it
+            yield agreement
+        except BaseException as failure:  # `conclude` tells the other ranks, and raises
             error = failure
-        self.agree(step, error, same=same)
+        agreement.conclude(error)
 
-    def exchange(self, record: bytes) -> list[bytes]:
-        """Gives every rank the record of each rank, in rank order. A collective."""
-        return [record]
+    def agree(self, step: str, same: dict[str, Any] | None = None) -> None:
+        """Finds out that all ranks are here. A collective."""
+        with self.together(step, same):
+            pass
 
     def gather(
         self,
-        status: Status,
-        error: BaseException | None,
-        buffers: Sequence[np.ndarray],
-        destinations: Destinations,
-    ) -> list[Status]:
-        """Tells the status to all, and if all is well sends `buffers` to the chief. A collective.
+        buffers: Iterable[np.ndarray],
+        totals: Sequence[int],
+        destinations: Sequence[Sequence[np.ndarray]],
+    ) -> None:
+        """Sends the bytes of `buffers` to the chief. A collective.
 
         Args:
-            status: What this rank tells all others, the chief included.
-            error: What failed on this rank.
-            buffers: Contiguous arrays of any dtype that NumPy can view as bytes. The chief sends
-                none.
-            destinations: Takes the statuses of all ranks, and may raise if every rank does. On the
-                chief, returns for each rank the contiguous arrays to fill, in the order in which
-                that rank sends them.
-
-        Returns:
-            The status of each rank, in rank order.
-
-        Raises:
-            ReplicaError: A rank failed, see `agreement.check`.
+            buffers: Contiguous arrays of any dtype that NumPy can view as bytes; none on the
+                chief.
+            totals: The number of bytes that each rank sends.
+            destinations: On the chief, for each rank the contiguous arrays to fill, in the order
+                in which it sends them.
         """
-        agreement.check([status], error)
-        destinations([status])
-        return [status]
 
     def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Gives every rank the chief's arrays, which have the same form everywhere."""
         return list(values)
+
+    def _agreement(self, status: Status) -> Agreement:
+        return Agreement(status)

@@ -73,7 +73,7 @@ class WandbBackend:
         }
 
     def state(self) -> dict[str, Any]:
-        """What the server knows: runs, artifacts, requests, uploads."""
+        """What the server knows, as `State.snapshot` tells it."""
         with _opener.open(f"{self.url}/_state", timeout=60) as answer:
             return json.load(answer)
 

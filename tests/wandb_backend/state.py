@@ -41,9 +41,8 @@ class State:
     def make_project(self, entity: str | None, name: str) -> Project:
         entity = entity or DEFAULT_ENTITY
         if (entity, name) not in self.projects:
-            self.projects[entity, name] = Project(
-                {"id": entity, "name": entity}, name, self.storage
-            )
+            owner = {"id": entity, "name": entity}
+            self.projects[entity, name] = Project(owner, name, self.storage)
         return self.projects[entity, name]
 
     def run(self, entity: str | None, project: str, name: str) -> Run:
@@ -69,16 +68,14 @@ class State:
         if not self.storage.holds(artifact.manifest_path):
             raise RejectedError(f"{artifact.path} has no manifest")
         entries = json.loads(self.storage.file(artifact.manifest_path).read_text())["contents"]
-        missing = [
-            name
-            for name, entry in entries.items()
-            if not (self._resolves(entry, True) if "ref" in entry else self._holds(artifact, entry))
-        ]
+        missing = [name for name, entry in entries.items() if not self._is_there(artifact, entry)]
         if missing:
             raise RejectedError(f"{artifact.path} lacks {missing[:10]}")
         artifact.commit(entries)
 
-    def _holds(self, artifact: Artifact, entry: dict[str, Any]) -> bool:
+    def _is_there(self, artifact: Artifact, entry: dict[str, Any]) -> bool:
+        if "ref" in entry:
+            return self._resolves(entry, pending_ok=True)
         return self.storage.holds(artifact.artifact_sequence.blob(b64_to_hex(entry["digest"])))
 
     def _resolves(self, entry: dict[str, Any], pending_ok: bool = False) -> bool:
@@ -93,7 +90,7 @@ class State:
         return pending_ok
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state as JSON values."""
+        """The whole state as JSON values: runs by path, artifacts in the order of creation."""
         with self.lock:
             runs = [run for p in self.projects.values() for run in p.runs_by_name.values()]
             return {

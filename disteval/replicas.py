@@ -1,0 +1,177 @@
+"""Whether all replicas hold the chief's model, and lending its state to those that do not.
+
+The model that counts is the one that `model.save` would write on the chief. A fingerprint of each
+variable of each replica is compared with it. Trained weights that differ are an error. Other state
+may differ by design (the statistics of BatchNormalization are local to each rank, and to each
+replica of a MirroredStrategy): the chief's is lent for the evaluation, and given back after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from disteval.agreement import Status
+from disteval.backends import Backend
+from disteval.errors import DistEvalError, ReplicaDivergenceError
+
+MODES = ("auto", "check", "off")
+
+# Variables that the error names, the worst first.
+MAX_NAMED = 5
+
+
+class Replicas:
+    """The variables of a model on each replica of this process.
+
+    Args:
+        model: The Keras model.
+        backend: Where it is evaluated.
+
+    Attributes:
+        variables: The model's weights, in its order; what its metrics hold does not count.
+    """
+
+    def __init__(self, model: Any, backend: Backend) -> None:
+        self.variables: list[Any] = list(model.weights)
+        self._backend = backend
+        # Keras 3 keeps the variable of TensorFlow inside of its own.
+        tensors = [v if isinstance(v, tf.Variable) else v.value for v in self.variables]
+        #: Each variable as it would be saved, and its copies on the local replicas.
+        self._saved = tensors
+        local = backend.strategy.experimental_local_results
+        self._copies: list[tuple[tf.Variable, ...]] = [local(tensor) for tensor in tensors]
+
+    def fingerprints(self) -> np.ndarray:
+        """Returns a number for the bits of each variable, computed where it is.
+
+        Returns:
+            int64 of shape `(variables, 1 + replicas)`: as saved, and on each local replica.
+        """
+        rows = [
+            tf.stack([_fingerprint(saved), *map(_fingerprint, copies)])
+            for saved, copies in zip(self._saved, self._copies, strict=True)
+        ]
+        return np.stack(rows) if rows else np.empty((0, 2), np.int64)
+
+    def differing(self, statuses: Sequence[Status]) -> dict[int, list[int]]:
+        """Compares the fingerprints of all ranks with the chief's saved view.
+
+        Returns:
+            For each variable that differs somewhere, the ranks on which it does.
+
+        Raises:
+            DistEvalError: The ranks have different numbers of variables.
+        """
+        tables = [np.frombuffer(status.data, np.int64) for status in statuses]
+        count = len(self.variables)
+        if any(len(table) % max(count, 1) or len(table) < count for table in tables):
+            raise DistEvalError(
+                "the model has another number of variables on each rank. Expected: the same "
+                "model everywhere."
+            )
+        tables = [table.reshape(count, -1) if count else table.reshape(0, 2) for table in tables]
+        different = [(table != tables[0][:, :1]).any(axis=1) for table in tables]
+        ranks = {i: [r for r, row in enumerate(different) if row[i]] for i in range(count)}
+        return {i: where for i, where in ranks.items() if where}
+
+    def check(self, differing: dict[int, list[int]], mode: str) -> None:
+        """Raises if the variables that differ cannot be lent; a collective if there are any.
+
+        Raises:
+            ReplicaDivergenceError: Trainable variables differ, or any with `mode="check"`.
+        """
+        wrong = [i for i in differing if mode == "check" or self.variables[i].trainable]
+        if not wrong:
+            return
+        distances = self._distances(wrong)
+        worst = sorted(wrong, key=lambda i: -distances[i])[:MAX_NAMED]
+        lines = "\n".join(
+            f"  {_name(self.variables[i])}: on ranks {differing[i]}, by up to {distances[i]:.3g}"
+            for i in worst
+        )
+        raise ReplicaDivergenceError(
+            f"{len(wrong)} of {len(self.variables)} variables differ from those of rank 0, so that "
+            f"predictions would come from several models. The worst:\n{lines}\n{self._advice()}"
+        )
+
+    @contextlib.contextmanager
+    def lent(self, differing: Sequence[int]) -> Iterator[None]:
+        """Gives every replica the chief's values for the time of a block. A collective."""
+        values = self._backend.broadcast([np.asarray(self._saved[i]) for i in differing])
+        kept = [[tf.identity(copy) for copy in self._copies[i]] for i in differing]
+        try:
+            for i, value in zip(differing, values, strict=True):
+                for copy in self._copies[i]:
+                    copy.assign(value)
+            yield
+        finally:
+            for i, own in zip(differing, kept, strict=True):
+                for copy, value in zip(self._copies[i], own, strict=True):
+                    copy.assign(value)
+
+    def _distances(self, wrong: Sequence[int]) -> dict[int, float]:
+        """Returns how far each variable is from the chief's, on the worst rank. A collective."""
+        values = self._backend.broadcast([np.asarray(self._saved[i]) for i in wrong])
+        own = [
+            max(_distance(np.asarray(copy), value) for copy in self._copies[i])
+            for i, value in zip(wrong, values, strict=True)
+        ]
+        with self._backend.together("measuring how far replicas differ") as agreement:
+            agreement.own = {"distances": own}
+        all_ranks = [status.own["distances"] for status in agreement.statuses]
+        return dict(zip(wrong, np.max(all_ranks, axis=0).tolist(), strict=True))
+
+    def _advice(self) -> str:
+        keras_3 = not tf.keras.__version__.startswith("2.")
+        if self._backend.name == "horovod" and keras_3:
+            return (
+                "Under Keras 3, hvd.DistributedOptimizer does not average gradients: use "
+                "hvd.DistributedGradientTape in train_step, as launch/train.py does. Broadcast "
+                "the initial weights: hvd.broadcast_variables([v.value for v in model.variables], "
+                "root_rank=0)."
+            )
+        if self._backend.name == "horovod":
+            return (
+                "Wrap the optimizer in hvd.DistributedOptimizer, and add "
+                "hvd.callbacks.BroadcastGlobalVariablesCallback(0) before this callback."
+            )
+        return 'sync_weights="off" skips this check.'
+
+
+def _fingerprint(variable: Any) -> tf.Tensor:
+    # On the variable's own device, so that eight bytes travel instead of all.
+    with tf.device(variable.device):
+        return _hash(tf.reshape(variable, [-1]))
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def _hash(value: tf.Tensor) -> tf.Tensor:
+    """Returns a sum of a vector's words, each times an odd number of its own, modulo 2**64."""
+    size = value.dtype.size
+    if value.dtype == tf.bool:
+        words = tf.cast(value, tf.int64)
+    elif size == 8:
+        words = tf.bitcast(value, tf.int64)
+    else:
+        words = tf.cast(tf.bitcast(value, {1: tf.int8, 2: tf.int16, 4: tf.int32}[size]), tf.int64)
+    position = tf.range(tf.size(words, tf.int64), dtype=tf.int64)
+    # Positions are scattered over all 64 bits, so that no exchange of values goes unseen.
+    factors = position * (position + 0x5851F42D4C957F2D) * 2 + 1
+    return tf.reduce_sum((words + 0x2545F4914F6CDD1D) * factors)
+
+
+def _distance(own: np.ndarray, chiefs: np.ndarray) -> float:
+    """Returns the largest difference of two values; infinite where one is not a number."""
+    if own.dtype == bool or not own.size:
+        return float((own != chiefs).any())
+    difference = np.abs(own.astype(np.float64) - chiefs.astype(np.float64))
+    return float(np.max(np.nan_to_num(difference, nan=np.inf)))
+
+
+def _name(variable: Any) -> str:
+    return str(getattr(variable, "path", variable.name))

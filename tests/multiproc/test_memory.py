@@ -1,0 +1,24 @@
+"""An evaluation needs little more memory than its predictions: no second copy on any rank."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from multiproc.running import check
+
+# Rank 1 holds its own shard, the chief the predictions of all ranks.
+COPIES = 1.2
+# MB that do not depend on the number of samples: a segment of the loop, and the pieces in which
+# the gather travels, each of them once in NumPy, in TensorFlow and in Horovod.
+ALLOWANCE = 40
+
+
+def test_peak_memory_is_that_of_the_predictions() -> None:
+    output = check("measure_memory.py", launch=("horovod", 2))
+    reports = [json.loads(found) for found in re.findall(r"memory (\{.*?\})", output)]
+    assert sorted(report["rank"] for report in reports) == [0, 1]
+    for report in reports:
+        grown, held = report["grown"], report["held"]
+        assert grown > 0.9 * held, f"the measurement misses the predictions: {report}"
+        assert grown < COPIES * held + ALLOWANCE, report

@@ -1,0 +1,176 @@
+"""Which engine is chosen, what one process does alone, and how bytes are cut for Horovod."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+import disteval
+from disteval.agreement import Status
+from disteval.backends import NAMES, Backend
+from disteval.errors import DataError, DistEvalError
+
+keras = tf.keras
+
+
+def small_model() -> keras.Model:
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+
+@pytest.fixture(scope="module")
+def strategy() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+@pytest.fixture(scope="module")
+def mirrored(strategy: tf.distribute.Strategy) -> keras.Model:
+    with strategy.scope():
+        return small_model()
+
+
+def test_auto_without_a_model_is_a_single_device() -> None:
+    backend = disteval.get_backend()
+    facts = (backend.name, backend.rank, backend.size, backend.num_replicas, backend.is_chief)
+    assert facts == ("single", 0, 1, 1, True)
+
+
+def test_auto_follows_the_strategy_of_the_model(
+    mirrored: keras.Model, strategy: tf.distribute.Strategy
+) -> None:
+    assert disteval.get_backend(model=small_model()).name == "single"
+    backend = disteval.get_backend(model=mirrored)
+    assert backend.name == "mirrored"
+    assert backend.strategy is strategy
+
+
+def test_auto_follows_the_scope_without_a_model(strategy: tf.distribute.Strategy) -> None:
+    with strategy.scope():
+        assert disteval.get_backend().name == "mirrored"
+
+
+@pytest.mark.parametrize("in_scope", [False, True])
+def test_single_leaves_the_strategy_of_the_model(
+    in_scope: bool, mirrored: keras.Model, strategy: tf.distribute.Strategy
+) -> None:
+    if in_scope:
+        with strategy.scope():
+            backend = disteval.get_backend("single", model=mirrored)
+    else:
+        backend = disteval.get_backend("single", model=mirrored)
+    assert backend.name == "single"
+    assert not isinstance(backend.strategy, tf.distribute.MirroredStrategy)
+
+
+def test_mirrored_needs_a_model_of_the_strategy(mirrored: keras.Model) -> None:
+    assert disteval.get_backend("mirrored", model=mirrored).name == "mirrored"
+    with pytest.raises(DistEvalError, match=r"MirroredStrategy.*strategy\.scope\(\).*\"auto\""):
+        disteval.get_backend("mirrored", model=small_model())
+
+
+@pytest.mark.parametrize("name", ["nccl", "", None])
+def test_unknown_names_are_refused(name: str) -> None:
+    with pytest.raises(DistEvalError, match=f"backend={name!r}.*{', '.join(NAMES)}"):
+        disteval.get_backend(name)
+
+
+def test_horovod_has_to_be_initialized_or_built() -> None:
+    # Which of the two it is depends on whether Horovod is installed here.
+    with pytest.raises(DistEvalError, match=r"needs .*(`hvd\.init\(\)`|launch/setup\.sh)"):
+        disteval.get_backend("horovod")
+
+
+def test_one_process_agrees_with_itself() -> None:
+    (status,) = disteval.get_backend().agree("here", same={"n": 1}, own={"m": 2}, data=b"\x00")
+    assert status == Status(0, "here", {"n": 1}, {"m": 2}, None, b"\x00")
+
+
+@pytest.mark.parametrize("error", [ValueError("own"), DataError("own"), KeyboardInterrupt()])
+def test_together_raises_what_the_block_raised(error: BaseException) -> None:
+    with pytest.raises(type(error)) as info, disteval.get_backend().together("here"):
+        raise error
+    assert info.value is error
+
+
+def test_together_agrees_once_after_the_block() -> None:
+    class Recording(Backend):
+        """Takes note of the steps that are agreed on."""
+
+        steps: Sequence[str] = ()
+
+        def exchange(self, record: bytes) -> list[bytes]:
+            self.steps = [*self.steps, Status.decode(record).step]
+            return super().exchange(record)
+
+    backend = Recording("single", tf.distribute.get_strategy())
+    with backend.together("here", same={"n": 1}):
+        assert not backend.steps
+    assert backend.steps == ["here"]
+
+
+def test_one_process_gathers_nothing_from_others() -> None:
+    backend, status = disteval.get_backend(), Status(0, "here")
+    asked = []
+
+    def destinations(statuses: Sequence[Status]) -> list[list[np.ndarray]]:
+        asked.append(statuses)
+        return [[]]
+
+    assert backend.gather(status, None, [], destinations) == [status]
+    assert asked == [[status]]
+    with pytest.raises(ValueError, match="own"):
+        backend.gather(status, ValueError("own"), [], destinations)
+    assert len(asked) == 1, "a rank that failed asks for no destinations"
+
+
+def test_one_process_broadcasts_to_itself() -> None:
+    values = [np.arange(3), np.ones(())]
+    received = disteval.get_backend().broadcast(values)
+    assert all(a is b for a, b in zip(received, values, strict=True))
+
+
+BUFFERS = st.lists(
+    st.tuples(
+        st.sampled_from(["float32", "uint8", "int64", "bool", tf.bfloat16.as_numpy_dtype]),
+        st.sampled_from([(), (0,), (1,), (5,), (3, 2), (4, 0, 3)]),
+    ),
+    max_size=6,
+)
+
+
+@given(BUFFERS, st.integers(1, 40))
+def test_pieces_are_equal_and_fill_the_arrays_of_the_chief(
+    forms: list[tuple[object, tuple[int, ...]]], piece_bytes: int
+) -> None:
+    horovod = pytest.importorskip("disteval.backends.horovod", exc_type=DistEvalError)
+    random = np.random.default_rng(0)
+    buffers = [
+        np.frombuffer(random.bytes(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(
+            shape
+        )
+        for kind, shape in forms
+    ]
+    total = sum(buffer.nbytes for buffer in buffers)
+    pieces = horovod._pieces(buffers, piece_bytes)
+    taken = [next(pieces) for _ in range(max(-(-total // piece_bytes), 1))]
+    assert [len(piece) for piece in taken[:-1]] == [piece_bytes] * (len(taken) - 1)
+    assert sum(map(len, taken)) == total
+    # A rank with less to send than others goes on with nothing.
+    assert [len(next(pieces)) for _ in range(3)] == [0, 0, 0]
+    targets = [np.empty_like(buffer) for buffer in buffers]
+    writer = horovod._Writer(targets)
+    for piece in taken:
+        writer.write(piece)
+    for target, buffer in zip(targets, buffers, strict=True):
+        assert target.tobytes() == buffer.tobytes()
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=5))
+def test_records_of_all_ranks_are_told_apart(records: list[bytes]) -> None:
+    horovod = pytest.importorskip("disteval.backends.horovod", exc_type=DistEvalError)
+    joined = b"".join(len(record).to_bytes(8, "little") + record for record in records)
+    assert list(horovod._unframe(np.frombuffer(joined, np.uint8))) == records

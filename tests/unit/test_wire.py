@@ -1,0 +1,213 @@
+"""Outputs survive the way from a batch on some rank into dataset order on the chief."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from disteval import wire
+from disteval.errors import DataError
+
+DTYPES = ["float16", "float32", "float64", "bfloat16", "bool", "int8", "int16", "int32", "int64",
+          "uint8", "uint16", "uint32", "uint64", "complex64"]  # fmt: skip
+INNER = [(), (1,), (3,), (2, 2), (0,), (2, 0, 3)]
+KINDS = ["dense", "varying", "ragged", "ragged of ragged"]
+Indices = list[list[int]]
+
+
+@pytest.mark.parametrize(
+    ("output", "leaf"),
+    [
+        (tf.zeros([4]), wire.Leaf("float32", (), 0)),
+        (tf.zeros([4, 2, 3], tf.bfloat16), wire.Leaf("bfloat16", (2, 3), 0)),
+        (tf.constant(["a", "b"]), wire.Leaf("string", (), 0)),
+        (tf.ragged.constant([[1], [2, 3]]), wire.Leaf("int32", (), 1)),
+        (tf.ragged.constant([[[1]], [[2], []]]), wire.Leaf("int32", (), 2)),
+        (tf.ragged.constant([[[1, 2]], []], inner_shape=(2,)), wire.Leaf("int32", (2,), 1)),
+    ],
+)
+def test_leaf_describes_an_output(output: Any, leaf: wire.Leaf) -> None:
+    assert wire.Leaf.of(output) == leaf
+
+
+@pytest.mark.parametrize("output", [None, 3.0, tf.constant(3.0), np.zeros(4), "text"])
+def test_leaf_refuses_what_has_no_rows(output: Any) -> None:
+    with pytest.raises(DataError, match=r"first dimension is the batch.*`postprocess`"):
+        wire.Leaf.of(output)
+
+
+def test_leaves_of_two_ranks_merge() -> None:
+    three, four = wire.Leaf("int32", (3,), 0), wire.Leaf("int32", (4,), 0)
+    assert three.merged(three) == three
+    assert three.merged(four) == wire.Leaf("int32", None, 0)
+
+
+@pytest.mark.parametrize("other", [wire.Leaf("int64", (), 0), wire.Leaf("int32", (), 1)])
+def test_leaves_of_different_kinds_do_not_merge(other: wire.Leaf) -> None:
+    with pytest.raises(DataError, match="the same dtype and the same number of ragged dimensions"):
+        wire.Leaf("int32", (), 0).merged(other)
+
+
+def objects(rows: Sequence[Any]) -> np.ndarray:
+    result = np.empty(len(rows), object)
+    for i, row in enumerate(rows):
+        result[i] = row
+    return result
+
+
+def values(random: np.random.Generator, dtype: str, shape: Sequence[int]) -> np.ndarray:
+    """Returns bit patterns of all sorts, NaN and infinity among them; or strings of any bytes."""
+    if dtype == "string":
+        texts = [random.bytes(random.integers(0, 4)) for _ in range(np.prod(shape, dtype=int))]
+        return objects(texts).reshape(shape)
+    if dtype == "bool":
+        return random.integers(0, 2, shape).astype(bool)
+    kind = np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
+    data = random.bytes(kind.itemsize * int(np.prod(shape)))
+    return np.frombuffer(data, kind).reshape(shape)
+
+
+def rows_of(kind: str, random: np.random.Generator, dtype: str, inner: Sequence[int]) -> Any:
+    """Returns one row of an output, as the chief should receive it."""
+    if kind == "ragged of ragged":
+        parts = random.integers(0, 3)
+        return objects([rows_of("ragged", random, dtype, inner) for _ in range(parts)])
+    return values(random, dtype, inner if kind == "dense" else (random.integers(0, 4), *inner))
+
+
+def batch_of(kind: str, rows: Sequence[Any], dtype: str, inner: Sequence[int]) -> list[np.ndarray]:
+    """Returns the components of a batch of rows, as the loop returns them."""
+    if kind in ("dense", "varying"):
+        return [np.stack(rows)]
+    flat, lengths = list(rows), []
+    while kind.startswith("ragged"):
+        lengths.append([len(row) for row in flat])
+        flat = [part for row in flat for part in row]
+        kind = kind.removeprefix("ragged").removeprefix(" of ")
+    empty = np.empty((0, *inner), tf.as_dtype(dtype).as_numpy_dtype)
+    tensor = tf.constant(np.stack(flat) if flat else empty, dtype)
+    for level in reversed(lengths):
+        tensor = tf.RaggedTensor.from_row_lengths(tensor, level)
+    return [np.asarray(component) for component in wire.components(tensor)]
+
+
+def encoded(leaf: wire.Leaf, batches: Sequence[Sequence[np.ndarray]]) -> wire.Rows:
+    rows = wire.Rows()
+    for batch in batches:
+        rows.append(batch)
+    rows.encode(leaf)
+    return rows
+
+
+def assemble(leaf: wire.Leaf, indices: Indices, shards: Sequence[wire.Rows]) -> np.ndarray:
+    """Does on one process what the chief and the other ranks do together."""
+    assembly = wire.Assembly([leaf], sum(map(len, indices)))
+    index, *others = [np.array(numbers, np.int64) for numbers in indices]
+    if len(index):
+        assembly.add(index, [leaf], [shards[0]])
+    for numbers, shard in zip(others, shards[1:], strict=True):
+        if not len(numbers):
+            continue
+        described = json.loads(json.dumps([shard.describe()]))
+        sent = b"".join(buffer.tobytes() for buffer in shard.buffers())
+        for target in assembly.destinations(numbers, [leaf], described):
+            received, sent = sent[: target.nbytes], sent[target.nbytes :]
+            target.reshape(-1).view(np.uint8)[:] = np.frombuffer(received, np.uint8)
+        assert not sent, "all that travels has a destination"
+    (result,) = assembly.finish()
+    return result
+
+
+def assert_same_bits(got: Any, want: Any) -> None:
+    """NaN equals NaN of the same bits, and no dtype may have changed."""
+    assert type(got) is type(want)
+    if not isinstance(want, np.ndarray):
+        assert got == want
+        return
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    if want.dtype == object:
+        for one, other in zip(got.reshape(-1), want.reshape(-1), strict=True):
+            assert_same_bits(one, other)
+    else:
+        assert got.tobytes() == want.tobytes()
+
+
+@st.composite
+def distributions(draw: st.DrawFn) -> Indices:
+    """Draws which samples each rank evaluates, some of them perhaps none."""
+    count, ranks = draw(st.integers(1, 20)), draw(st.integers(1, 4))
+    order = draw(st.permutations(range(count)) | st.just(range(count)))
+    cuts = sorted(draw(st.lists(st.integers(0, count), min_size=ranks - 1, max_size=ranks - 1)))
+    bounds = zip([0, *cuts], [*cuts, count], strict=True)
+    return [list(order[start:stop]) for start, stop in bounds]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(KINDS),
+    st.sampled_from([*DTYPES, "string"]),
+    st.sampled_from(INNER),
+    distributions(),
+    st.integers(1, 5),
+    st.integers(0, 2**32 - 1),
+)
+def test_rows_of_all_ranks_come_back_in_dataset_order(
+    kind: str, dtype: str, inner: tuple[int, ...], indices: Indices, batch_size: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = [rows_of(kind, random, dtype, inner) for _ in range(sum(map(len, indices)))]
+    ragged_rank = kind.count("ragged")
+    leaf = wire.Leaf(dtype, None if kind == "varying" else inner, ragged_rank)
+    if kind == "varying":
+        batch_size = 1  # a dense batch has rows of one shape
+    shards = []
+    for numbers in indices:
+        mine = [rows[i] for i in numbers]
+        batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
+        shards.append(encoded(leaf, [batch_of(kind, batch, dtype, inner) for batch in batches]))
+    got = assemble(leaf, indices, shards)
+    stacked = kind == "dense" or (kind == "varying" and len({row.shape for row in rows}) == 1)
+    assert_same_bits(got, np.stack(rows) if stacked else objects(rows))
+
+
+def test_ranks_with_rows_of_different_shapes_give_an_array_of_rows() -> None:
+    mine, theirs = wire.Leaf("int32", (2,), 0), wire.Leaf("int32", (3,), 0)
+    assembly = wire.Assembly([mine.merged(theirs)], 3)
+    assembly.add(np.array([0]), [mine], [encoded(mine, [[np.array([[1, 2]], np.int32)]])])
+    sent = encoded(theirs, [[np.arange(6, dtype=np.int32).reshape(2, 3)]])
+    (target,) = assembly.destinations(np.array([1, 2]), [theirs], [sent.describe()])
+    target[:] = np.concatenate(list(sent.buffers()))
+    (rows,) = assembly.finish()
+    assert [row.tolist() for row in rows] == [[1, 2], [0, 1, 2], [3, 4, 5]]
+
+
+def test_dense_rows_in_order_go_straight_to_their_place() -> None:
+    leaf = wire.Leaf("float32", (2,), 0)
+    assembly = wire.Assembly([leaf], 5)
+    described = [[("float32", [3, 2])]]
+    (target,) = assembly.destinations(np.array([2, 3, 4]), [leaf], described)
+    assert np.shares_memory(target, assembly.finish()[0])
+
+
+def test_the_chief_releases_its_rows_as_it_places_them() -> None:
+    leaf = wire.Leaf("float32", (), 0)
+    rows = encoded(leaf, [[np.zeros(2, np.float32)], [np.ones(1, np.float32)]])
+    assembly = wire.Assembly([leaf], 3)
+    assembly.add(np.arange(3), [leaf], [rows])
+    assert not rows.chunks
+    assert assembly.finish()[0].tolist() == [0, 0, 1]
+
+
+def test_a_ragged_output_cannot_change_the_shape_of_its_values() -> None:
+    leaf = wire.Leaf("float32", None, 1)
+    one, other = ([np.array([1]), np.zeros((1, width), np.float32)] for width in (2, 3))
+    with pytest.raises(DataError, match=r"rows of shape \(3,\) after rows of shape \(2,\)"):
+        encoded(leaf, [one, other])
