@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import urllib.request
@@ -73,18 +74,18 @@ class HorovodBackend(Backend):
         for _ in range(-(-max(totals) // piece_bytes)):
             piece = next(pieces)
             splits = [len(piece)] + [0] * (self.size - 1)
-            for writer, part in zip(writers, self._alltoall(piece, splits), strict=False):
+            parts = self._wait(functools.partial(self._alltoall, piece, splits))
+            for writer, part in zip(writers, parts, strict=False):
                 writer.write(part)
 
     def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [self._broadcast(value) for value in values]
+        return [self._wait(functools.partial(self._broadcast, value)) for value in values]
 
     def _broadcast(self, value: np.ndarray) -> np.ndarray:
-        return np.asarray(
-            self._wait(
-                lambda: hvd.broadcast(tf.constant(value), root_rank=0, name="disteval.broadcast")
-            )
-        )
+        # Booleans and 16-bit floats as well: Horovod only sees bytes.
+        sent = tf.constant(bytes_of(np.ascontiguousarray(value)))
+        received = self._run(lambda: hvd.broadcast(sent, 0, name="disteval.broadcast"))
+        return np.asarray(received).view(value.dtype).reshape(value.shape)
 
     def _agreement(self, status: Status) -> Agreement:
         whereabouts = Whereabouts(self.rank, self.size)
@@ -103,20 +104,29 @@ class HorovodBackend(Backend):
 
     def _alltoall(self, data: np.ndarray, splits: list[int]) -> list[np.ndarray]:
         """Sends `splits[i]` bytes to rank i, and returns what each rank sent here."""
-        received, counts = self._wait(
+        received, counts = self._run(
             lambda: hvd.alltoall(tf.constant(data), splits=splits, name="disteval.alltoall")
         )
         return np.split(np.asarray(received), np.cumsum(counts)[:-1])
 
-    def _wait(self, collective: Callable[[], _T]) -> _T:
-        """Waits for a collective, `timeout` seconds at most."""
+    def _run(self, collective: Callable[[], _T]) -> _T:
+        try:
+            # Horovod works on the host here; without this, a GPU build would want NCCL.
+            with tf.device("/CPU:0"):
+                return collective()
+        except tf.errors.OpError as error:
+            raise CollectiveError(
+                f"a collective failed on rank {self.rank}, most likely since a peer is gone: "
+                f"{error.message}"
+            ) from error
+
+    def _wait(self, work: Callable[[], _T]) -> _T:
+        """Waits for work that consists of collectives, `timeout` seconds at most."""
         outcome: futures.Future[_T] = futures.Future()
 
         def run() -> None:
             try:
-                # Horovod works on the host here; without this, a GPU build would want NCCL.
-                with tf.device("/CPU:0"):
-                    outcome.set_result(collective())
+                outcome.set_result(work())
             except BaseException as error:
                 outcome.set_exception(error)
 
@@ -126,14 +136,9 @@ class HorovodBackend(Backend):
             return outcome.result(self.timeout)
         except futures.TimeoutError:
             raise CollectiveError(
-                f"a collective on rank {self.rank} did not end within {self.timeout:g} s: a peer "
+                f"a transfer on rank {self.rank} did not end within {self.timeout:g} s: a peer "
                 "was killed or stopped."
             ) from None
-        except tf.errors.OpError as error:
-            raise CollectiveError(
-                f"a collective failed on rank {self.rank}, most likely since a peer is gone: "
-                f"{error.message}"
-            ) from error
 
 
 class Whereabouts:

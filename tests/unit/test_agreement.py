@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disteval.agreement import Status, check, describe
+from disteval import agreement
+from disteval.agreement import NOTHING, PeerAgreement, Status, check, describe
 from disteval.errors import DataError, DistEvalError, ReplicaError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
 )
-FACTS = st.dictionaries(st.text(), JSON)
+FACTS = st.dictionaries(st.text(), JSON, max_size=3)
 
 
-@given(st.builds(Status, st.integers(0), st.text(), FACTS, FACTS, data=st.binary()))
+@given(st.builds(Status, st.integers(0), st.text(), FACTS, FACTS, st.booleans(), data=st.binary()))
 def test_a_status_survives_the_wire(status: Status) -> None:
     assert Status.decode(status.encode()) == status
 
@@ -138,3 +144,142 @@ def test_a_failure_says_more_than_a_disagreement() -> None:
     statuses = [Status(0, "epoch 1"), Status(1, "epoch 2", error=describe(failure))]
     with pytest.raises(ReplicaError, match="no such file"):
         check(statuses)
+
+
+class Meeting:
+    """Ranks on threads: what one says reaches all of them when all have spoken."""
+
+    def __init__(self, ranks: int) -> None:
+        self.ranks = ranks
+        self.many_beats = threading.Event()
+        self._meetings = 0
+        self._barrier = threading.Barrier(ranks, self._count)
+        self._said: list[tuple[bytes, np.ndarray]] = [(b"", NOTHING)] * ranks
+
+    def exchange(self, rank: int) -> agreement.Exchange:
+        def exchange(record: bytes, payload: np.ndarray) -> tuple[list[bytes], list[np.ndarray]]:
+            self._said[rank] = (record, payload)
+            self._barrier.wait()
+            records, payloads = (list(said) for said in zip(*self._said, strict=True))
+            self._barrier.wait()  # nobody speaks again before all have listened
+            return records, payloads if rank == 0 else [NOTHING] * self.ranks
+
+        return exchange
+
+    def join(self, rank: int, step: str = "here", timeout: float = 60) -> PeerAgreement:
+        return PeerAgreement(Status(rank, step), self.exchange(rank), timeout, Whereabouts())
+
+    def together(self, block: Callable[[int], Any]) -> list[Any]:
+        """Runs a block for each rank, and returns what each returns."""
+        with ThreadPoolExecutor(self.ranks) as pool:
+            return list(pool.map(block, range(self.ranks)))
+
+    def abandon(self) -> None:
+        """Releases who still waits for others."""
+        self._barrier.abort()
+
+    def _count(self) -> None:
+        self._meetings += 1
+        if self._meetings == 300:
+            self.many_beats.set()
+
+
+class Whereabouts:
+    """Where ranks say that they wait."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def announce(self, step: str) -> None:
+        self.seen.append(step)
+
+    def missing(self, step: str) -> str:
+        return f"Announced: {self.seen}."
+
+
+@pytest.fixture
+def fast_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "BEAT_SECONDS", 0.01)
+
+
+def test_peers_learn_what_each_of_them_says() -> None:
+    meeting = Meeting(3)
+
+    def block(rank: int) -> tuple[list[Status], list[bytes]]:
+        mine = meeting.join(rank)
+        mine.own, mine.data = {"rank": rank}, bytes([rank])
+        mine.payload = np.full(rank, rank, np.uint8)
+        mine.conclude(None)
+        return mine.statuses, [payload.tobytes() for payload in mine.payloads]
+
+    results = meeting.together(block)
+    expected = [
+        Status(rank, "here", {}, {"rank": rank}, True, None, bytes([rank])) for rank in range(3)
+    ]
+    assert [statuses for statuses, _ in results] == [expected] * 3
+    assert results[0][1] == [b"", b"\x01", b"\x02\x02"]
+    assert results[1][1] == results[2][1] == [b""] * 3, "payloads are for the chief"
+
+
+@pytest.mark.usefixtures("fast_beat")
+def test_a_rank_at_work_learns_that_another_failed() -> None:
+    meeting = Meeting(2)
+
+    def block(rank: int) -> str:
+        mine = meeting.join(rank)
+        try:
+            if rank == 1:
+                mine.conclude(raised(ValueError("no such file")))
+            while True:  # work without end, but for what `check` raises
+                mine.check()
+        except ReplicaError as error:
+            return str(error)
+
+    for message in meeting.together(block):
+        assert "rank 1 of 2 failed in here with ValueError: no such file" in message
+
+
+@pytest.mark.usefixtures("fast_beat")
+def test_a_rank_at_work_may_take_longer_than_the_timeout() -> None:
+    meeting = Meeting(2)
+
+    def block(rank: int) -> int:
+        mine = meeting.join(rank, timeout=1)
+        if rank == 1:
+            assert meeting.many_beats.wait(60)
+        mine.conclude(None)
+        return len(mine.statuses)
+
+    # A beat is two meetings at the barrier: 150 of 0.01 s take longer than the timeout.
+    assert meeting.together(block) == [2, 2]
+
+
+@pytest.mark.usefixtures("fast_beat")
+def test_ranks_at_different_steps_need_not_wait_for_each_other() -> None:
+    meeting = Meeting(2)
+
+    def block(rank: int) -> None:
+        mine = meeting.join(rank, step=f"epoch {rank}")
+        with pytest.raises(DistEvalError, match="differ in step"):
+            mine.conclude(None)
+
+    meeting.together(block)
+
+
+def test_a_rank_that_says_nothing_is_missed() -> None:
+    meeting = Meeting(2)
+    mine = meeting.join(0, timeout=0.2)
+    with pytest.raises(ReplicaError, match=r"no answer in here .*timeout=0\.2.*\['here'\]"):
+        mine.conclude(None)
+    meeting.abandon()
+
+
+def test_a_collective_that_fails_is_raised() -> None:
+    def broken(record: bytes, payload: np.ndarray) -> tuple[list[bytes], list[np.ndarray]]:
+        raise ReplicaError("a peer is gone")
+
+    mine = PeerAgreement(Status(0, "here"), broken, 60, Whereabouts())
+    own = raised(ValueError("no such file"))
+    with pytest.raises(ReplicaError, match="a peer is gone") as info:
+        mine.conclude(own)
+    assert info.value.__cause__ is own

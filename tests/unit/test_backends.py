@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import disteval
-from disteval.agreement import Status
+from disteval.agreement import Agreement, Status
 from disteval.backends import NAMES, Backend
 from disteval.errors import DataError, DistEvalError
+from disteval.wire import Writer, bytes_of
 
 keras = tf.keras
 
@@ -85,8 +84,11 @@ def test_horovod_has_to_be_initialized_or_built() -> None:
 
 
 def test_one_process_agrees_with_itself() -> None:
-    (status,) = disteval.get_backend().agree("here", same={"n": 1}, own={"m": 2}, data=b"\x00")
-    assert status == Status(0, "here", {"n": 1}, {"m": 2}, None, b"\x00")
+    with disteval.get_backend().together("here", same={"n": 1}) as agreement:
+        agreement.own, agreement.data = {"m": 2}, b"\x00"
+        agreement.check()
+        assert not agreement.statuses
+    assert agreement.statuses == [Status(0, "here", {"n": 1}, {"m": 2}, True, None, b"\x00")]
 
 
 @pytest.mark.parametrize("error", [ValueError("own"), DataError("own"), KeyboardInterrupt()])
@@ -96,35 +98,21 @@ def test_together_raises_what_the_block_raised(error: BaseException) -> None:
     assert info.value is error
 
 
-def test_together_agrees_once_after_the_block() -> None:
+def test_an_engine_agrees_once_about_a_block() -> None:
+    steps: list[str] = []
+
     class Recording(Backend):
-        """Takes note of the steps that are agreed on."""
+        """Takes note of what is agreed on."""
 
-        steps: Sequence[str] = ()
-
-        def exchange(self, record: bytes) -> list[bytes]:
-            self.steps = [*self.steps, Status.decode(record).step]
-            return super().exchange(record)
+        def _agreement(self, status: Status) -> Agreement:
+            steps.append(status.step)
+            return super()._agreement(status)
 
     backend = Recording("single", tf.distribute.get_strategy())
-    with backend.together("here", same={"n": 1}):
-        assert not backend.steps
-    assert backend.steps == ["here"]
-
-
-def test_one_process_gathers_nothing_from_others() -> None:
-    backend, status = disteval.get_backend(), Status(0, "here")
-    asked = []
-
-    def destinations(statuses: Sequence[Status]) -> list[list[np.ndarray]]:
-        asked.append(statuses)
-        return [[]]
-
-    assert backend.gather(status, None, [], destinations) == [status]
-    assert asked == [[status]]
-    with pytest.raises(ValueError, match="own"):
-        backend.gather(status, ValueError("own"), [], destinations)
-    assert len(asked) == 1, "a rank that failed asks for no destinations"
+    backend.agree("first", {"n": 1})
+    with backend.together("second"):
+        pass
+    assert steps == ["first", "second"]
 
 
 def test_one_process_broadcasts_to_itself() -> None:
@@ -162,15 +150,8 @@ def test_pieces_are_equal_and_fill_the_arrays_of_the_chief(
     # A rank with less to send than others goes on with nothing.
     assert [len(next(pieces)) for _ in range(3)] == [0, 0, 0]
     targets = [np.empty_like(buffer) for buffer in buffers]
-    writer = horovod._Writer(targets)
+    writer = Writer(targets)
     for piece in taken:
         writer.write(piece)
     for target, buffer in zip(targets, buffers, strict=True):
-        assert target.tobytes() == buffer.tobytes()
-
-
-@given(st.lists(st.binary(max_size=20), min_size=1, max_size=5))
-def test_records_of_all_ranks_are_told_apart(records: list[bytes]) -> None:
-    horovod = pytest.importorskip("disteval.backends.horovod", exc_type=DistEvalError)
-    joined = b"".join(len(record).to_bytes(8, "little") + record for record in records)
-    assert list(horovod._unframe(np.frombuffer(joined, np.uint8))) == records
+        assert bytes_of(target).tobytes() == buffer.tobytes()

@@ -269,7 +269,7 @@ def test_sizes_may_be_numpy_integers(value: int) -> None:
 
 
 def test_an_empty_py_dataset_is_refused() -> None:
-    with pytest.raises(DataError, match="empty PyDataset.*one batch at least"):
+    with pytest.raises(DataError, match=r"empty PyDataset.*one batch at least"):
         data.as_source(Batches([]))
 
 

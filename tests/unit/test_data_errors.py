@@ -72,11 +72,11 @@ def test_refused_function_out_of_order() -> None:
     def backwards(index: int, count: int) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices((np.arange(3)[::-1], (X[:3], Y[:3])))
 
-    with pytest.raises(DataError, match="yields sample 2 at position 0.*in order"):
+    with pytest.raises(DataError, match=r"yields sample 2 at position 0.*in order"):
         list(data.as_source(backwards).samples())
 
 
 def test_data_that_turns_out_to_be_empty() -> None:
     nothing = dataset(3).filter(lambda x, y: False)
-    with pytest.raises(DataError, match="empty.*one sample at least"):
+    with pytest.raises(DataError, match=r"empty.*one sample at least"):
         data.as_source(nothing).first()

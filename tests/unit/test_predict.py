@@ -112,22 +112,33 @@ def test_a_single_replica_of_a_strategy() -> None:
         np.testing.assert_array_equal(disteval.predict(mirrored, X, backend=backend), 2 * X)
 
 
-def test_the_receipt_says_who_evaluated_what(model: keras.Model) -> None:
-    backend = disteval.get_backend(model=model)
-    result = evaluate(backend, Loop(model, None, backend.strategy), as_source((X, Y)))
-    assert result.num_samples == 40
-    assert result.receipt == [[[0, 40]]]
-    np.testing.assert_array_equal(result.predictions, 2 * X)
-    assert all(seconds >= 0 for seconds in result.seconds.values())
-    assert result.seconds["inference"] > 0
-
-
 def numbered(numbers: list[int]) -> Callable[[int, int], tf.data.Dataset]:
     """Returns a function that yields samples under these numbers."""
     x = X[: len(numbers)]
     return lambda index, count: tf.data.Dataset.from_tensor_slices(
         (np.array(numbers, np.int64), (x, x))
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "receipt"),
+    [
+        ((X, Y), [[0, 40, 0, 1]]),
+        (Batches(), [[0, 40, 0, 1]]),
+        (numbered([0, 1, 4, 5, 8, 9, 2, 3, 6, 7]), [[0, 2, 4, 3], [2, 2, 4, 2]]),
+        (numbered([3, 2, 1, 0]), [[3, 1, -1, 4]]),
+    ],
+    ids=["arrays", "PyDataset", "in turns", "backwards"],
+)
+def test_the_receipt_says_who_evaluated_what(
+    model: keras.Model, data: Any, receipt: list[list[int]]
+) -> None:
+    backend = disteval.get_backend(model=model)
+    loop = Loop(model, None, backend.strategy)
+    result = evaluate(backend, loop, as_source(data, batch_size=64), step="test")
+    assert result.receipt == [receipt]
+    assert result.num_samples == len(result.predictions)
+    assert result.seconds["inference"] > 0
 
 
 def test_samples_come_in_any_order_from_a_function(model: keras.Model) -> None:

@@ -7,10 +7,10 @@ import resource
 import sys
 
 import numpy as np
-import replicas
 import tensorflow as tf
 
 import disteval
+import replicas
 from disteval.data import shard_bounds
 
 # 200 MB of predictions from 40 kB of input, so that next to nothing else takes memory.
