@@ -40,6 +40,7 @@ class Status:
         same: Facts that have to be equal on every rank.
         own: Facts of this rank.
         done: Whether its block has ended.
+        progress: How far its block has come, in whatever it counts.
         error: `{"type", "message", "traceback"}` of what failed there, or `None`.
         data: Bytes that are not text, such as fingerprints.
     """
@@ -49,6 +50,7 @@ class Status:
     same: dict[str, Any] = dataclasses.field(default_factory=dict)
     own: dict[str, Any] = dataclasses.field(default_factory=dict)
     done: bool = False
+    progress: int = 0
     error: dict[str, str] | None = None
     data: bytes = b""
 
@@ -73,6 +75,7 @@ class Agreement:
         own: Facts that the block wants to tell the other ranks.
         data: Bytes that it wants to tell them.
         payload: Bytes for the chief; uint8.
+        progress: How far the block has come, in whatever it counts.
         statuses: The status of each rank, once all have agreed.
         payloads: On the chief, the payload of each rank, once all have agreed.
     """
@@ -81,12 +84,18 @@ class Agreement:
         self.own: dict[str, Any] = {}
         self.data = b""
         self.payload = NOTHING
+        self.progress = 0
         self.statuses: list[Status] = []
         self.payloads: list[np.ndarray] = []
         self._status = status
 
     def check(self) -> None:
         """Raises if another rank has failed, so that this one need not go on."""
+
+    def total_progress(self) -> int:
+        """Returns the progress of all ranks, as far as it is known here."""
+        others = [status.progress for status in self.statuses if status.rank != self._status.rank]
+        return self.progress + sum(others)
 
     def conclude(self, error: BaseException | None) -> None:
         """Ends the block of this rank, waits for the others, and raises what is wrong anywhere."""
@@ -153,7 +162,7 @@ class PeerAgreement(Agreement):
             going_on = True
             while going_on:
                 self._done.wait(BEAT_SECONDS)
-                status = self._status
+                status = dataclasses.replace(self._status, progress=self.progress)
                 self._waiting_since = time.monotonic()
                 payload = self.payload if status.done else NOTHING
                 records, self.payloads = self._exchange(status.encode(), payload)

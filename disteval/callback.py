@@ -66,6 +66,8 @@ class DistEvalCallback(WandbEvalCallback):
         monitor: Name of a value in `logs`; the version in which it is best gets the alias `best`.
         mode: `"min"`, `"max"` or `"auto"`, as in `keras.callbacks.ModelCheckpoint`.
         timeout: Seconds to wait for a sign of life of other ranks before a `ReplicaError`.
+        verbose: 1 shows a progress bar on the chief if an evaluation takes longer than 2 seconds, 0
+            does not, and `"auto"` does on a terminal.
         partitions: Over how many W&B tables the rows of one version are spread, for more than
             the 200,000 rows that W&B stores in one.
 
@@ -112,6 +114,7 @@ class DistEvalCallback(WandbEvalCallback):
         monitor: str | None = None,
         mode: str = "auto",
         timeout: float = 600,
+        verbose: str | int = "auto",
         partitions: int = 1,
     ) -> None:
         _check_choice("reference", reference, ("media", "row"))
@@ -148,6 +151,7 @@ class DistEvalCallback(WandbEvalCallback):
                 num_samples=num_samples,
                 batch_size=batch_size,
                 sync_weights=sync_weights,
+                verbose=verbose,
             )
         self._run_identity: dict[str, Any] | None = None
         self._tables: TableLog | None = None

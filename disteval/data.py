@@ -11,11 +11,17 @@ import numpy as np
 import tensorflow as tf
 
 from disteval.errors import DataError
-from disteval.segments import Segment, join, num_bytes, num_rows, same_shapes, shard_bounds
-
-# Input bytes that one replica evaluates in one call of the compiled loop. It bounds the memory
-# of a segment, and how long an interrupt or the progress bar has to wait.
-SEGMENT_BYTES = 16 << 20
+from disteval.segments import (
+    WHOLE,
+    Pace,
+    Segment,
+    Shard,
+    join,
+    num_bytes,
+    num_rows,
+    same_shapes,
+    shard_bounds,
+)
 
 _EXPECTED = (
     "Expected (x, y) or (x, y, sample_weight) of arrays or nests of arrays, a finite "
@@ -34,7 +40,7 @@ class Source(abc.ABC):
     num_samples: int | None
 
     @abc.abstractmethod
-    def batches(self, rank: int, size: int) -> Iterator[tuple[int | np.ndarray, Any]]:
+    def batches(self, shard: Shard) -> Iterator[tuple[int | np.ndarray, Any]]:
         """Yields `(index, batch)` of one rank: the first sample's number or all numbers."""
 
     @abc.abstractmethod
@@ -47,18 +53,18 @@ class Source(abc.ABC):
         Raises:
             DataError: There is none.
         """
-        for _, batch in self.batches(0, 1):
+        for _, batch in self.batches(WHOLE):
             return batch
         raise DataError("validation_data is empty. Expected one sample at least.")
 
-    def rounds(self, rank: int, size: int, replicas: int) -> Iterator[list[Segment]]:
+    def rounds(self, shard: Shard, replicas: int, pace: Pace) -> Iterator[list[Segment]]:
         """Yields the shard of a rank, in rounds of one segment for each of its replicas.
 
         A round has fewer segments where there are fewer batches than replicas.
         """
-        batches = self.batches(rank, size)
+        batches = self.batches(shard)
         for batch in batches:
-            limit = max(SEGMENT_BYTES // max(num_bytes(batch[1]), 1), 1) * replicas
+            limit = pace.batches(num_bytes(batch[1])) * replicas
             taken = [batch, *itertools.islice(batches, limit - 1)]
             for run in same_shapes(taken):
                 bounds = [shard_bounds(len(run), i, replicas) for i in range(replicas)]
@@ -81,22 +87,21 @@ class ArraySource(Source):
         if not self.num_samples:
             raise DataError("validation_data is empty. Expected one sample at least.")
 
-    def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
-        start, stop = shard_bounds(self.num_samples, rank, size)
+    def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
+        start, stop = shard.bounds(self.num_samples)
         for begin in range(start, stop, self.batch_size):
             yield begin, self.rows(begin, min(begin + self.batch_size, stop))
 
-    def rounds(self, rank: int, size: int, replicas: int) -> Iterator[list[Segment]]:
+    def rounds(self, shard: Shard, replicas: int, pace: Pace) -> Iterator[list[Segment]]:
         # Slices of the arrays serve as segments, so no batch is cut out and joined again.
-        start, stop = shard_bounds(self.num_samples, rank, size)
-        if start == stop:
-            return
-        row_bytes = max(num_bytes(self.rows(start, start + 1)), 1)
-        limit = max(SEGMENT_BYTES // row_bytes // self.batch_size, 1) * self.batch_size * replicas
-        for begin in range(start, stop, limit):
-            rows = min(limit, stop - begin)
+        begin, end = shard.bounds(self.num_samples)
+        while begin < end:
+            batch_bytes = num_bytes(self.rows(begin, begin + 1)) * self.batch_size
+            limit = pace.batches(batch_bytes) * self.batch_size * replicas
+            rows = min(limit, end - begin)
             bounds = [shard_bounds(rows, i, replicas) for i in range(replicas)]
             yield [self._segment(begin + low, begin + high) for low, high in bounds if high > low]
+            begin += rows
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         for i in range(self.num_samples):
@@ -130,7 +135,7 @@ class DatasetSource(Source):
         self.batch_size = batch_size
         self.num_samples = num_samples
 
-    def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
+    def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         dataset = self.dataset
         if not self.batched:
             dataset = dataset.take(self.num_samples or -1).batch(self.batch_size)
@@ -140,7 +145,7 @@ class DatasetSource(Source):
             limit = self.num_samples
             dataset = dataset.take_while(lambda start, _: start < limit)
             dataset = dataset.map(lambda start, batch: (start, _cut(batch, limit - start)))
-        for start, batch in _in_order(dataset.shard(size, rank)):
+        for start, batch in _in_order(_in_turn(dataset, shard)):
             yield int(start), batch
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
@@ -159,11 +164,11 @@ class PyDatasetSource(Source):
         self.num_samples = num_samples
         self.batch_size = num_rows(dataset[0])
 
-    def batches(self, rank: int, size: int) -> Iterator[tuple[int, Any]]:
+    def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         count = len(self.dataset)
         if self.num_samples is not None:
             count = min(count, -(-self.num_samples // self.batch_size))
-        for i in range(*shard_bounds(count, rank, size)):
+        for i in range(*shard.bounds(count)):
             batch = tf.nest.map_structure(np.asarray, self.dataset[i])
             rows, start = num_rows(batch), i * self.batch_size
             if rows > self.batch_size or (rows < self.batch_size and i < len(self.dataset) - 1):
@@ -177,7 +182,7 @@ class PyDatasetSource(Source):
             yield start, tf.nest.map_structure(_as_floatx, batch)
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
-        for _, batch in self.batches(0, 1):
+        for _, batch in self.batches(WHOLE):
             for i in range(num_rows(batch)):
                 yield split_element(tf.nest.map_structure(lambda a, i=i: a[i], batch))
 
@@ -192,8 +197,8 @@ class FunctionSource(Source):
         self.batch_size = batch_size
         self.num_samples = num_samples
 
-    def batches(self, rank: int, size: int) -> Iterator[tuple[np.ndarray, Any]]:
-        dataset = self._dataset(rank, size)
+    def batches(self, shard: Shard) -> Iterator[tuple[np.ndarray, Any]]:
+        dataset = self._dataset(shard.rank, shard.size)
         if not dataset.element_spec[0].shape.rank:
             dataset = dataset.batch(self.batch_size)
         for index, batch in _in_order(dataset):
@@ -337,6 +342,13 @@ def _number(start: tf.Tensor, wrapped: dict[str, Any]) -> tuple[tf.Tensor, Any]:
 
 def _cut(batch: Any, rows: Any) -> Any:
     return tf.nest.map_structure(lambda a: a[:rows], batch)
+
+
+def _in_turn(dataset: tf.data.Dataset, shard: Shard) -> tf.data.Dataset:
+    """Keeps the elements for which it is the turn of a rank."""
+    turns = tf.constant(shard.turns())
+    mine = dataset.enumerate().filter(lambda i, _: turns[i % tf.size(turns, tf.int64)])
+    return mine.map(lambda _, element: element)
 
 
 def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -22,6 +22,7 @@ class Evaluator:
         num_samples: See `DistEvalCallback`.
         batch_size: See `DistEvalCallback`.
         sync_weights: See `DistEvalCallback`.
+        verbose: See `DistEvalCallback`.
     """
 
     def __init__(
@@ -32,12 +33,15 @@ class Evaluator:
         num_samples: int | None,
         batch_size: int | None,
         sync_weights: str,
+        verbose: str | int,
     ) -> None:
         self._validation_data = validation_data
         self._postprocess = postprocess
         self._num_samples = num_samples
         self._batch_size = batch_size
         self._sync_weights = sync_weights
+        self._verbose = verbose
+        self._weights: tuple[float, ...] | None = None
         self._source: Source | None = None
         self._loop: Loop | None = None
         self._num_evaluated: int | None = None
@@ -94,7 +98,10 @@ class Evaluator:
             same=same,
             before=before,
             sync_weights=self._sync_weights,
+            weights=self._weights,
+            verbose=self._verbose,
         )
+        self._weights = evaluation.weights
         check_length(evaluation.num_samples, self._num_evaluated, step)
         self._num_evaluated = evaluation.num_samples
         return evaluation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from disteval import wire
 from disteval.errors import DataError
-from disteval.segments import Segment, num_rows
+from disteval.segments import Pace, Segment, num_rows
 
 PostProcess = Callable[[Any, Any], Any]
 
@@ -25,6 +26,7 @@ class Loop:
     Attributes:
         structure: Nest of the outputs, with the number of its leaf at each; after the first call.
         leaves: What is known of each output; after the first call.
+        pace: How many batches to evaluate in one call.
     """
 
     def __init__(self, model: Any, postprocess: PostProcess | None, strategy: Any) -> None:
@@ -33,14 +35,26 @@ class Loop:
         self.strategy = strategy
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
+        self.pace = Pace()
         self._spec: Any = None
         self._compiled: Any = None
 
-    def run(self, segments: Sequence[Segment]) -> list[list[list[np.ndarray]]]:
+    def inputs(self, segments: Sequence[Segment]) -> list[Any]:
+        """Returns the tensors of a round, for `run`; on any thread."""
+        inputs = [
+            (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
+            for segment in segments
+        ]
+        # Every replica has to take part. Those without a segment evaluate a sample in vain.
+        idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
+        return inputs + [idle] * (self.strategy.num_replicas_in_sync - len(inputs))
+
+    def run(self, segments: Sequence[Segment], inputs: list[Any]) -> list[list[list[np.ndarray]]]:
         """Evaluates one round.
 
         Args:
             segments: One for each local replica, or fewer.
+            inputs: Their tensors.
 
         Returns:
             For each segment, for each output, its components: arrays whose rows are those of
@@ -49,13 +63,7 @@ class Loop:
         Raises:
             DataError: The model or `postprocess` did not return one row for each sample.
         """
-        inputs = [
-            (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
-            for segment in segments
-        ]
-        # Every replica has to take part. Those without a segment evaluate a sample in vain.
-        idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
-        inputs += [idle] * (self.strategy.num_replicas_in_sync - len(inputs))
+        started = time.monotonic()
         if self.model.run_eagerly:
             results = self._evaluate_all(self._evaluate_eagerly, inputs)
         else:
@@ -63,12 +71,16 @@ class Loop:
         outputs = [self._to_host(result) for result in results[: len(segments)]]
         for segment, output in zip(segments, outputs, strict=True):
             self._check_rows(len(segment.index), output)
+        output_bytes = sum(array.nbytes for array in tf.nest.flatten(outputs[0]))
+        batches = len(segments[0].splits) - 1
+        self.pace.took(batches, time.monotonic() - started, output_bytes)
         return outputs
 
     def trace(self, batch: Any) -> None:
         """Evaluates one batch for nothing but to learn what comes out."""
         rows = num_rows(batch)
-        self.run([Segment(np.arange(rows), batch, np.array([0, rows]))])
+        segments = [Segment(np.arange(rows), batch, np.array([0, rows]))]
+        self.run(segments, self.inputs(segments))
 
     def packed(self, rows: Sequence[Any]) -> Any:
         """Returns the rows of each output in the nest that `postprocess` returned."""

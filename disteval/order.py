@@ -12,6 +12,7 @@ import tensorflow as tf
 from disteval.agreement import Status
 from disteval.data import ArraySource, FunctionSource, Source
 from disteval.errors import DataOrderError
+from disteval.segments import WHOLE, Shard
 
 # Batches of a pass that are compared: the first ones show a shuffled dataset at once, the later
 # ones an order that depends on timing. Reading more would cost what an evaluation costs.
@@ -33,7 +34,7 @@ def check_passes(source: Source, rank: int, size: int) -> str | None:
     if isinstance(source, ArraySource):
         return _digest_rows(source)
     own = isinstance(source, FunctionSource)
-    passes = [_digest(source, *((rank, size) if own else (0, 1))) for _ in range(2)]
+    passes = [_digest(source, Shard(rank, size) if own else WHOLE) for _ in range(2)]
     if passes[0] != passes[1]:
         raise DataOrderError(
             "validation_data comes in another order, or with other values, at each pass. "
@@ -76,9 +77,9 @@ def check_length(num_samples: int, expected: int | None, step: str) -> None:
         )
 
 
-def _digest(source: Source, rank: int, size: int) -> str:
+def _digest(source: Source, shard: Shard) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    batches = itertools.islice(source.batches(rank, size), COMPARED[-1] + 1)
+    batches = itertools.islice(source.batches(shard), COMPARED[-1] + 1)
     for i, (index, batch) in enumerate(batches):
         if i in COMPARED:
             digest.update(repr(np.asarray(index).tolist()).encode())

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from disteval import wire
 from disteval.agreement import NOTHING, Agreement, Status
+from disteval.ahead import ahead
 from disteval.backends import Backend, get_backend
 from disteval.data import Source, as_source
 from disteval.errors import DataError, DistEvalError
 from disteval.loop import Loop, PostProcess
+from disteval.progress import Progress
 from disteval.replicas import Replicas
+from disteval.segments import Segment, Shard, balanced
 
 # Predictions of a rank that travel together with its status, in one round trip. They are sent
 # again with each sign of life while other ranks are still at work, so they have to be few.
@@ -34,12 +37,14 @@ class Evaluation(NamedTuple):
         receipt: For each rank, which samples it evaluated: `[first, count, step, times]` stands
             for `count` samples from `first` on, and again every `step` samples, `times` in all.
         seconds: How long `inference` and `gather` took on this rank.
+        weights: How much each rank should evaluate the next time.
     """
 
     predictions: Any
     num_samples: int
     receipt: list[list[list[int]]]
     seconds: dict[str, float]
+    weights: tuple[float, ...] | None
 
 
 def predict(
@@ -51,6 +56,7 @@ def predict(
     backend: str = "auto",
     postprocess: PostProcess | None = None,
     sync_weights: str = "auto",
+    verbose: str | int = "auto",
 ) -> Any:
     """Predicts with all replicas; a collective, which every rank has to call.
 
@@ -65,6 +71,8 @@ def predict(
             returns what travels to the chief; by default the outputs. Its tensors have one row
             for each sample.
         sync_weights: See `DistEvalCallback`.
+        verbose: 1 shows a progress bar on the chief if it takes longer than 2 seconds, 0 does
+            not, and `"auto"` does on a terminal.
 
     Returns:
         On the chief, the predictions of all samples in dataset order: a nest, as the model or
@@ -87,7 +95,10 @@ def predict(
     loop = _loops.get(model)
     if loop is None or loop.postprocess != postprocess or loop.strategy is not engine.strategy:
         loop = _loops[model] = Loop(weakref.proxy(model), postprocess, engine.strategy)
-    return evaluate(engine, loop, source, step="predict", sync_weights=sync_weights).predictions
+    evaluation = evaluate(
+        engine, loop, source, step="predict", sync_weights=sync_weights, verbose=verbose
+    )
+    return evaluation.predictions
 
 
 def evaluate(
@@ -99,6 +110,8 @@ def evaluate(
     same: dict[str, Any] | None = None,
     before: BaseException | None = None,
     sync_weights: str = "auto",
+    weights: tuple[float, ...] | None = None,
+    verbose: str | int = "auto",
 ) -> Evaluation:
     """Evaluates a source on all ranks; a collective.
 
@@ -110,6 +123,8 @@ def evaluate(
         same: Facts that have to be equal on all ranks.
         before: What failed on this rank before; raised on all of them.
         sync_weights: See `DistEvalCallback`.
+        weights: How much each rank evaluates; the chief's count.
+        verbose: See `predict`.
 
     Raises:
         ReplicaDivergenceError: The ranks hold different models.
@@ -118,34 +133,52 @@ def evaluate(
     with backend.together(step, same) as agreement:
         if before is not None:
             raise before
+        agreement.own["weights"] = weights
         replicas = Replicas(loop.model, backend) if sync_weights != "off" else None
         if replicas is not None:
             agreement.data = replicas.fingerprints().tobytes()
+    shard = Shard(backend.rank, backend.size, _weights_of(agreement.statuses))
     if replicas is None:
-        return _evaluate(backend, loop, source, step)
+        return _evaluate(backend, loop, source, shard, step, verbose)
     differing = replicas.differing(agreement.statuses)
     replicas.check(differing, sync_weights)
     with replicas.lent(list(differing)):
-        return _evaluate(backend, loop, source, step)
+        return _evaluate(backend, loop, source, shard, step, verbose)
 
 
-def _evaluate(backend: Backend, loop: Loop, source: Source, step: str) -> Evaluation:
+def _weights_of(statuses: Sequence[Status]) -> tuple[float, ...] | None:
+    """Returns the chief's weights: a rank that is new to the job knows none."""
+    weights = statuses[0].own["weights"]
+    return tuple(weights) if weights and len(weights) == len(statuses) else None
+
+
+def _evaluate(
+    backend: Backend, loop: Loop, source: Source, shard: Shard, step: str, verbose: str | int
+) -> Evaluation:
     started = time.monotonic()
-    shard = _Shard()
+    results = _Results()
+    progress = Progress(verbose if backend.is_chief else 0, source.num_samples)
     with backend.together(f"the inference of {step}") as agreement:
-        shard.run(backend, loop, source, agreement.check)
-        agreement.own = shard.describe()
-        buffers = [] if backend.is_chief else shard.buffers()
-        agreement.own["bytes"] = sum(buffer.nbytes for buffer in buffers)
+        rounds = source.rounds(shard, backend.local_replicas, loop.pace)
+        results.run(loop, rounds, agreement, progress)
+        if backend.is_chief and not results.outputs:
+            # The chief has to know the form of the predictions even if it evaluates none.
+            loop.trace(source.first())
+        buffers = [] if backend.is_chief else results.buffers()
+        agreement.own = results.describe() | {
+            "bytes": sum(buffer.nbytes for buffer in buffers),
+            "seconds": time.monotonic() - started,
+        }
         if agreement.own["bytes"] <= SMALL_BYTES:
             agreement.payload = np.concatenate([NOTHING, *map(wire.bytes_of, buffers)])
+    progress.close(agreement.total_progress())
     inferred = time.monotonic()
     statuses = agreement.statuses
     leaves, num_samples = _checked(statuses)
     assembly = destinations = None
     if backend.is_chief:
         assembly = wire.Assembly(leaves or loop.leaves, num_samples)
-        assembly.add(shard.index, shard.leaves, shard.outputs)
+        assembly.add(results.index, results.leaves, results.outputs)
         destinations = [_destinations(assembly, status) for status in statuses[1:]]
     _gather(backend, agreement, buffers, destinations or [])
     rows = assembly.finish() if assembly is not None else []
@@ -154,6 +187,11 @@ def _evaluate(backend: Backend, loop: Loop, source: Source, step: str) -> Evalua
         num_samples,
         [_compressed(status.own["runs"]) for status in statuses],
         {"inference": inferred - started, "gather": time.monotonic() - inferred},
+        balanced(
+            shard.weights,
+            [sum(count for _, count in status.own["runs"]) for status in statuses],
+            [status.own["seconds"] for status in statuses],
+        ),
     )
 
 
@@ -177,7 +215,7 @@ def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:
     return list(assembly.destinations(_index(own["runs"]), _leaves(status), own["outputs"]))
 
 
-class _Shard:
+class _Results:
     """What this rank evaluated: which samples, and the rows of each output."""
 
     def __init__(self) -> None:
@@ -185,22 +223,27 @@ class _Shard:
         self.outputs: list[wire.Rows] = []
         self.leaves: list[wire.Leaf] = []
 
-    def run(self, backend: Backend, loop: Loop, source: Source, check: Callable[[], None]) -> None:
-        """Evaluates all rounds; `check` raises between them if another rank has failed."""
+    def run(
+        self,
+        loop: Loop,
+        rounds: Iterator[list[Segment]],
+        agreement: Agreement,
+        progress: Progress,
+    ) -> None:
+        """Evaluates all rounds, unless another rank fails."""
         indices = [self.index]
-        for segments in source.rounds(backend.rank, backend.size, backend.local_replicas):
-            check()
-            for segment, outputs in zip(segments, loop.run(segments), strict=True):
+        read = ((segments, loop.inputs(segments)) for segments in rounds)
+        for segments, inputs in ahead(read, agreement.check):
+            agreement.check()
+            for segment, outputs in zip(segments, loop.run(segments, inputs), strict=True):
                 self.outputs = self.outputs or [wire.Rows() for _ in outputs]
                 indices.append(segment.index)
                 for rows, components in zip(self.outputs, outputs, strict=True):
                     rows.append(components)
+                agreement.progress += len(segment.index)
+            progress.update(agreement.total_progress())
         self.index = np.concatenate(indices)
-        if self.outputs:
-            self.leaves = loop.leaves
-        elif backend.is_chief:
-            # The chief has to know the form of the predictions even if it evaluates none.
-            loop.trace(source.first())
+        self.leaves = loop.leaves if self.outputs else []
         for leaf, rows in zip(self.leaves, self.outputs, strict=True):
             rows.encode(leaf)
 

@@ -1,4 +1,4 @@
-"""Segments: consecutive batches that one replica evaluates in one call."""
+"""Shards and segments: what a rank evaluates, and how much of it in one call."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+# Input and output bytes of one replica in one call.
+SEGMENT_BYTES = 16 << 20
+# Seconds that a call should take.
+TARGET_SECONDS = 0.5
+# How much longer than with balanced shards an evaluation has to take until shards change.
+BALANCE_GAIN = 1.1
+# Evaluations that are shorter say more of the noise than of the ranks.
+MIN_BALANCED_SECONDS = 0.5
+# Turns of each rank, on average, after which the pattern of weighted turns repeats itself.
+TURNS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +46,97 @@ def shard_bounds(num_samples: int, shard_index: int, num_shards: int) -> tuple[i
     size, larger = divmod(num_samples, num_shards)
     start = shard_index * size + min(shard_index, larger)
     return start, start + size + (shard_index < larger)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Which part of the data a rank evaluates.
+
+    Attributes:
+        rank: The rank.
+        size: The number of ranks.
+        weights: How much each rank evaluates, relative to the others; `None` for equal parts.
+    """
+
+    rank: int
+    size: int
+    weights: tuple[float, ...] | None = None
+
+    def bounds(self, count: int) -> tuple[int, int]:
+        """Returns the first and last + 1 of the contiguous things, of `count`, that are its."""
+        if self.weights is None:
+            return shard_bounds(count, self.rank, self.size)
+        edges = np.cumsum((0.0, *self.weights)) / sum(self.weights) * count
+        start, stop = np.rint(edges[self.rank : self.rank + 2]).astype(int)
+        return int(start), int(stop)
+
+    def turns(self) -> np.ndarray:
+        """Returns which of the next things are its, where ranks take turns; again and again.
+
+        Returns:
+            bool of shape `(size,)`, or longer where ranks have more than one turn.
+        """
+        if self.weights is None:
+            return np.arange(self.size) == self.rank
+        # Smooth weighted round robin: turns in proportion to the weights, spread evenly.
+        weights = np.array(self.weights) / sum(self.weights)
+        credit, owners = np.zeros(self.size), []
+        for _ in range(TURNS * self.size):
+            credit += weights
+            owners.append(int(np.argmax(credit)))
+            credit[owners[-1]] -= 1
+        return np.array(owners) == self.rank
+
+
+WHOLE = Shard(0, 1)
+
+
+def balanced(
+    weights: tuple[float, ...] | None, counts: Sequence[int], seconds: Sequence[float]
+) -> tuple[float, ...] | None:
+    """Returns the weights for the next evaluation, from how long each rank took for this one.
+
+    Args:
+        weights: Those of this evaluation.
+        counts: The number of samples of each rank.
+        seconds: How long its inference took.
+    """
+    if min(counts) < 1 or min(seconds) <= 0:
+        return weights
+    speeds = np.array(counts) / np.array(seconds)
+    best = sum(counts) / speeds.sum()
+    if max(seconds) <= BALANCE_GAIN * best or max(seconds) < MIN_BALANCED_SECONDS:
+        return weights
+    return tuple((speeds / speeds.sum()).round(4).tolist())
+
+
+class Pace:
+    """How many batches a replica evaluates in one call, so that calls take about a second.
+
+    That is how long an interrupt, a failed peer and the progress bar have to wait.
+    """
+
+    def __init__(self) -> None:
+        self._last = 1
+        self._seconds = 0.0
+        self._output_bytes = 0.0
+
+    def batches(self, input_bytes: int) -> int:
+        """Returns the number of batches for the next call.
+
+        Args:
+            input_bytes: Bytes of a batch.
+        """
+        by_memory = SEGMENT_BYTES / max(input_bytes + self._output_bytes, 1)
+        by_time = TARGET_SECONDS / self._seconds if self._seconds else 1
+        # The first calls of a model are slow, and say little of those to come.
+        return max(int(min(by_memory, by_time, self._last * 8)), 1)
+
+    def took(self, batches: int, seconds: float, output_bytes: int) -> None:
+        """Takes note of a call of so many batches on each replica."""
+        self._last = batches
+        self._seconds = seconds / batches
+        self._output_bytes = output_bytes / batches
 
 
 def num_rows(batch: Any) -> int:
