@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from disteval import wire
+from disteval.backends.local import local_replicas
 from disteval.errors import DataError
 from disteval.segments import Pace, Segment, num_rows
 
@@ -24,6 +25,7 @@ class Loop:
     new form.
 
     Attributes:
+        num_replicas: The number of replicas of this process.
         structure: Nest of the outputs, with the number of its leaf at each; after the first call.
         leaves: What is known of each output; after the first call.
         pace: How many batches to evaluate in one call.
@@ -33,6 +35,7 @@ class Loop:
         self.model = model
         self.postprocess = postprocess
         self.strategy = strategy
+        self.num_replicas = local_replicas(strategy)
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
         self.pace = Pace()
@@ -47,7 +50,7 @@ class Loop:
         ]
         # Every replica has to take part. Those without a segment evaluate a sample in vain.
         idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
-        return inputs + [idle] * (self.strategy.num_replicas_in_sync - len(inputs))
+        return inputs + [idle] * (self.num_replicas - len(inputs))
 
     def run(self, segments: Sequence[Segment], inputs: list[Any]) -> list[list[list[np.ndarray]]]:
         """Evaluates one round.
@@ -96,7 +99,7 @@ class Loop:
 
     def _compile(self) -> Any:
         replica = (self._spec, tf.TensorSpec([None], tf.int64))
-        replicas = [replica] * self.strategy.num_replicas_in_sync
+        replicas = [replica] * self.num_replicas
 
         def function(inputs: Any) -> Any:
             return self._evaluate_all(self._evaluate, inputs)
@@ -106,7 +109,8 @@ class Loop:
     def _evaluate_all(self, evaluate: Callable[[Any], Any], inputs: Sequence[Any]) -> list[Any]:
         """Evaluates each replica's segment on it; the list of what each replica returned."""
         per_replica = self.strategy.experimental_distribute_values_from_function(
-            lambda context: inputs[context.replica_id_in_sync_group]
+            # Its number among all processes; the replicas of a process follow each other.
+            lambda context: inputs[context.replica_id_in_sync_group % self.num_replicas]
         )
         outputs = self.strategy.run(evaluate, args=(per_replica,))
         return list(self.strategy.experimental_local_results(outputs))

@@ -15,7 +15,12 @@ import tensorflow as tf
 from disteval.backends.local import Backend
 from disteval.errors import DistEvalError
 
-NAMES = ("auto", "single", "mirrored", "horovod")
+NAMES = ("auto", "single", "mirrored", "horovod", "multiworker")
+
+_STRATEGIES: dict[str, type] = {
+    "mirrored": tf.distribute.MirroredStrategy,
+    "multiworker": tf.distribute.MultiWorkerMirroredStrategy,
+}
 
 __all__ = ["NAMES", "Backend", "get_backend"]
 
@@ -26,9 +31,9 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
     It is made anew for each evaluation, because rank and size may change between two of them.
 
     Args:
-        backend: `"auto"`, `"single"`, `"mirrored"` or `"horovod"`. Auto is Horovod if the script
-            imported and initialized it and its size is above 1; else the strategy of `model`;
-            else a single device.
+        backend: `"auto"`, `"single"`, `"mirrored"`, `"horovod"` or `"multiworker"`. Auto is
+            Horovod if the script imported and initialized it and its size is above 1; else the
+            strategy of `model`; else a single device.
         model: The Keras model, for its strategy; without one, the strategy in scope counts.
         timeout: Seconds to wait for other ranks before an error.
 
@@ -47,16 +52,36 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
 
         return HorovodBackend(timeout=timeout)
     strategy = tf.distribute.get_strategy() if model is None else model.distribute_strategy
-    mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
-    if backend == "mirrored" and not mirrored and model is not None:
+    name = _name_of(strategy)
+    if backend in ("mirrored", "multiworker") and name != backend and model is not None:
         raise DistEvalError(
-            'backend="mirrored" needs a model that was built in the scope of a '
-            f"tf.distribute.MirroredStrategy. Received: a model of {type(strategy).__name__}. "
-            'Build it in `with strategy.scope():`, or use backend="auto".'
+            f'backend="{backend}" needs a model that was built in the scope of a '
+            f"tf.distribute.{_STRATEGIES[backend].__name__}. Received: a model of "
+            f"{type(strategy).__name__}. Build it in `with strategy.scope():`, or use "
+            'backend="auto".'
         )
-    if backend == "single" and mirrored:
-        strategy = tf.distribute.get_strategy()
-    return Backend("mirrored" if mirrored and backend != "single" else "single", strategy)
+    if name == "multiworker" and backend != "single":
+        from disteval.backends.multiworker import MultiWorkerBackend
+
+        return MultiWorkerBackend(strategy, timeout)
+    if name == "mirrored" and backend != "single":
+        return Backend("mirrored", strategy)
+    return Backend("single", _one_device())
+
+
+def _name_of(strategy: tf.distribute.Strategy) -> str:
+    """Returns the engine for a strategy."""
+    return next(
+        (name for name, kind in _STRATEGIES.items() if isinstance(strategy, kind)), "single"
+    )
+
+
+def _one_device() -> tf.distribute.Strategy:
+    """Returns the strategy of a single device, also in the scope of another one."""
+    strategy = tf.distribute.get_strategy()
+    if _name_of(strategy) == "single":
+        return strategy
+    return tf.distribute.OneDeviceStrategy(strategy.extended.worker_devices[0])
 
 
 def _horovod_has_peers() -> bool:

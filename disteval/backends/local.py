@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from disteval.agreement import Agreement, Status
 
@@ -36,7 +37,7 @@ class Backend:
     @property
     def local_replicas(self) -> int:
         """The number of replicas of this process."""
-        return int(self.strategy.num_replicas_in_sync)
+        return local_replicas(self.strategy)
 
     @property
     def num_replicas(self) -> int:
@@ -97,3 +98,10 @@ class Backend:
 
     def _agreement(self, status: Status) -> Agreement:
         return Agreement(status)
+
+
+def local_replicas(strategy: Any) -> int:
+    """Returns the number of replicas of a strategy in this process."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return len(strategy.extended.worker_devices)
+    return int(strategy.num_replicas_in_sync)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +29,8 @@ class PredictionArtifact(wandb.Artifact):
         name: Name of the artifact.
         type: Type of the artifact.
         data: The data artifact, complete.
-        table_paths: Path of the data table there, by its `id`.
+        data_table: The table in it.
+        data_path: The path of the table there.
         metadata: Metadata of the version.
 
     Attributes:
@@ -38,12 +42,14 @@ class PredictionArtifact(wandb.Artifact):
         name: str,
         type: str,
         data: wandb.Artifact,
-        table_paths: dict[int, str],
+        data_table: wandb.Table,
+        data_path: str,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(name, type=type, metadata=metadata)
         self._data = data
-        self._table_paths = table_paths
+        self._data_table = data_table
+        self._data_path = data_path
         # The only name of the artifact that is known before it was uploaded is private.
         self.data_url = f"wandb-client-artifact://{data._client_id}/"
 
@@ -59,10 +65,10 @@ class PredictionArtifact(wandb.Artifact):
 
     def add(self, obj: Any, name: Any, overwrite: bool = False) -> ArtifactManifestEntry:
         """Adds a table or media; the data table itself, for a foreign key, as a reference."""
-        path = self._table_paths.get(id(obj))
-        if path is None:
+        if obj is not self._data_table:
             return super().add(obj, name, overwrite)
         # Always under one name, so that equal predictions make equal artifacts.
+        path = self._data_path
         return self.add_reference(self.data_url + path, f"media/tables/{path}")[0]
 
     def add_reference(
@@ -96,13 +102,15 @@ class TableLog:
         self.run = run
         self._writer = writer
         self._partitions = partitions
-        self._data: wandb.Artifact | None = None
-        self._table_paths: dict[int, str] = {}
+        self._data: _Data | None = None
         self._uploads = None if run.offline or run.disabled else Uploads(run)
         if not run.disabled:
-            # Nothing public is called before a run finishes, be it by `finish`, by leaving a
-            # `with` block or at exit; callbacks learn nothing of a `fit` that was interrupted.
-            run._teardown_hooks.append(TeardownHook(self.drain, TeardownStage.EARLY))
+            # Nothing public is called before a run finishes, be it by `finish` or by leaving a
+            # `with` block, and callbacks learn nothing of a `fit` that was interrupted.
+            run._teardown_hooks.append(TeardownHook(self._close, TeardownStage.EARLY))
+            # A run that is still open when the interpreter exits is finished by W&B's service
+            # alone, without those hooks. This comes first, as the service was started before.
+            atexit.register(self._close)
 
     def check_rows(self, rows: int) -> None:
         """Raises if W&B would cut a table of so many rows."""
@@ -119,13 +127,14 @@ class TableLog:
         if self.run.disabled:
             return
         artifact = wandb.Artifact(name, type=type)
-        self._table_paths = {id(table): self._add(artifact, table, table_name)}
+        path = self._add(artifact, table, table_name)
+        package = ""
         if self._uploads is None:
             self.run.log_artifact(artifact)  # offline, `use_artifact` is refused
         else:
             artifact.finalize()
-            self._uploads.add(artifact, aliases=[], uses=True)
-        self._data = artifact
+            package = self._uploads.add(artifact, aliases=[])
+        self._data = _Data(artifact, table, path, package)
 
     def log_predictions(
         self,
@@ -143,14 +152,20 @@ class TableLog:
                 "log_pred_table was called before log_data_table. Expected: the ground-truth "
                 "table is logged first, for the predictions to refer to."
             )
+        data = self._data
         artifact = PredictionArtifact(
-            f"run_{self.run.id}_pred", type, self._data, self._table_paths, metadata
+            f"run_{self.run.id}_pred",
+            type,
+            data.artifact,
+            data.table,
+            data.path,
+            _finite(metadata),
         )
         self._add(artifact, table, table_name)
         if self._uploads is None:
             self.run.log_artifact(artifact, aliases=aliases)
         else:
-            self._uploads.add(artifact, aliases, data_url=artifact.data_url)
+            self._uploads.add(artifact, aliases, data=data.package, data_url=artifact.data_url)
 
     def drain(self) -> None:
         """Waits until all tables are built, and uploaded or kept on disk."""
@@ -163,6 +178,12 @@ class TableLog:
         if self._uploads is not None:
             self._uploads.raise_error()
 
+    def _close(self) -> None:
+        atexit.unregister(self._close)
+        self._writer.drain()
+        if self._uploads is not None:
+            self._uploads.close()
+
     def _add(self, artifact: wandb.Artifact, table: wandb.Table, name: str) -> str:
         """Adds a table, in several parts where that was asked for; returns its path."""
         self.check_rows(len(table.data))
@@ -174,3 +195,24 @@ class TableLog:
             part.data = table.data[i * size : (i + 1) * size]
             artifact.add(part, f"{name}_parts/{i:06d}")
         return artifact.add(wandb.data_types.PartitionedTable(f"{name}_parts"), name).path
+
+
+@dataclasses.dataclass
+class _Data:
+    """The ground-truth table that was logged last."""
+
+    artifact: wandb.Artifact
+    table: wandb.Table
+    path: str
+    package: str
+
+
+def _finite(value: Any) -> Any:
+    """Spells out NaN and infinities, such as the loss of a run that diverged: JSON lacks them."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -6,19 +6,26 @@ What could not be uploaded stays there, for `python -m disteval upload`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import wandb
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
+from wandb.sdk.artifacts.staging import get_staging_dir
 
 from disteval.errors import DistEvalError
 
 DESCRIPTION = "package.json"
+
+# Aliases that move from one version to the next.
+MOVING = frozenset({"latest", "best"})
 
 
 class Package:
@@ -34,6 +41,21 @@ class Package:
         self.directory = directory
         self.description: dict[str, Any] = json.loads((directory / DESCRIPTION).read_text())
 
+    @property
+    def name(self) -> str:
+        """The name of the directory."""
+        return self.directory.name
+
+    @property
+    def is_data(self) -> bool:
+        """Whether this is a ground-truth table, which the run uses."""
+        return bool(self.description["uses"])
+
+    @property
+    def data(self) -> str | None:
+        """The name of the package with the data artifact that this one refers to, if it does."""
+        return self.description["data"]
+
     @classmethod
     def write(
         cls,
@@ -41,7 +63,7 @@ class Package:
         artifact: wandb.Artifact,
         *,
         aliases: list[str],
-        uses: bool = False,
+        data: str | None = None,
         data_url: str = "",
     ) -> Package:
         """Writes an artifact that is complete and was not logged.
@@ -50,14 +72,20 @@ class Package:
             directory: A new directory.
             artifact: Its files are linked where the file system can do so.
             aliases: Those that the version is to get.
-            uses: Whether the run is to use the artifact, instead of having made it.
+            data: The name of the package whose artifact this one refers to. Without it, the
+                artifact is data itself, which the run is to use.
             data_url: What the references to the data artifact start with.
         """
+        staging = Path(get_staging_dir())
         references = []
         for path, entry in artifact.manifest.entries.items():
             if entry.ref is None:
                 assert entry.local_path is not None
-                _link(Path(entry.local_path), directory / "files" / path)
+                source = Path(entry.local_path)
+                _link(source, directory / "files" / path)
+                if source.is_relative_to(staging):
+                    # W&B's own copy for an upload, and this artifact is never uploaded itself.
+                    source.unlink()
             elif data_url and entry.ref.startswith(data_url):
                 references.append([path, entry.ref.removeprefix(data_url), entry.digest])
             else:
@@ -70,14 +98,13 @@ class Package:
             "type": artifact.type,
             "metadata": artifact.metadata,
             "aliases": aliases,
-            "uses": uses,
+            "uses": data is None,
+            "data": data,
             "references": references,
         }
         directory.mkdir(parents=True, exist_ok=True)
         # Last, and at once: a directory without it is no package.
-        partial = directory / f"{DESCRIPTION}.partial"
-        partial.write_text(json.dumps(description))
-        partial.rename(directory / DESCRIPTION)
+        write_json(directory / DESCRIPTION, description)
         return cls(directory)
 
     def artifact(self, data: wandb.Artifact | None) -> wandb.Artifact:
@@ -110,31 +137,54 @@ class Package:
             Exception: Whatever W&B raises if it fails.
         """
         artifact = self.artifact(data)
-        if self.description["uses"]:
+        if self.is_data:
             run.use_artifact(artifact, aliases=self.description["aliases"])
         else:
             run.log_artifact(artifact, aliases=self.description["aliases"])
         return artifact.wait()
 
-    def drop_aliases(self, aliases: set[str]) -> None:
+    def drop_aliases(self, aliases: AbstractSet[str]) -> None:
         """Gives up aliases that a newer version has got."""
         self.description["aliases"] = [a for a in self.description["aliases"] if a not in aliases]
-        (self.directory / DESCRIPTION).write_text(json.dumps(self.description))
+        write_json(self.directory / DESCRIPTION, self.description)
 
     def delete(self) -> None:
         """Removes the package, once its artifact is committed."""
         shutil.rmtree(self.directory)
 
 
-def folder(run: wandb.Run) -> Path:
-    """Returns where the packages of a run are, in the run's directory."""
-    return Path(run.dir).parent / "disteval"
+def new_folder(run: wandb.Run) -> Path:
+    """Makes a folder for packages in the run's directory; each callback of a run has its own."""
+    # Absolute, for scripts that change their directory.
+    parent = Path(run.dir).absolute().parent / "disteval"
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count():
+        folder = parent / f"{number:02d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
+
+
+def directory_name(number: int, name: str, aliases: list[str]) -> str:
+    """Returns the name of a package's directory, such as `000003-epoch_2`."""
+    label = next((alias for alias in aliases if alias not in MOVING), name)
+    return f"{number:06d}-{re.sub(r'[^A-Za-z0-9._-]', '_', label)[:64]}"
 
 
 def find(directory: Path) -> Iterator[Package]:
     """Yields the packages below a directory, in the order in which they were written."""
     for description in sorted(directory.rglob(DESCRIPTION)):
         yield Package(description.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file completely or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(value))
+    partial.replace(path)
 
 
 def _link(source: Path, target: Path) -> None:

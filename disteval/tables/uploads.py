@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import queue
 import threading
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import wandb
 
 from disteval.errors import DistEvalError
 from disteval.tables import packages
-from disteval.tables.packages import Package
+from disteval.tables.packages import MOVING, Package
 
 logger = logging.getLogger("disteval")
 
-# Seconds without a committed version after which the end of training waits no longer.
+# Seconds without a committed version after which the end of training waits for W&B no longer, if
+# W&B cannot be reached or fails. While W&B answers, a large table may take longer.
 STALL_SECONDS = 60.0
+# Seconds from one look at this to the next, and for W&B to answer at all.
+POLL_SECONDS = 5.0
 
 RUN = "run.json"
 
@@ -29,18 +36,25 @@ class Uploads:
 
     Args:
         run: The W&B run, online.
+
+    Attributes:
+        folder: Where the packages are.
     """
 
     def __init__(self, run: wandb.Run) -> None:
         self.run = run
+        self.folder = packages.new_folder(run)
         self._queue: queue.Queue[Package] = queue.Queue()
-        self._data: wandb.Artifact | None = None
-        self._data_package: Package | None = None
+        self._data: dict[str, wandb.Artifact] = {}
         self._failed: list[Package] = []
         self._error: Exception | None = None
         self._count = 0
         self._progress = threading.Condition()
         self._open = 0
+        self._last_failed = False
+        self._last_commit = time.monotonic()
+        self._named: list[str] = []
+        self._closed = False
         self._describe()
         threading.Thread(target=self._work, name="disteval-uploads", daemon=True).start()
 
@@ -49,81 +63,105 @@ class Uploads:
         artifact: wandb.Artifact,
         aliases: list[str],
         *,
-        uses: bool = False,
+        data: str | None = None,
         data_url: str = "",
-    ) -> None:
-        """Takes an artifact on, see `Package.write`; returns when it is on disk."""
-        name = f"{self._count:06d}-{aliases[-1] if aliases else 'data'}"
+    ) -> str:
+        """Takes an artifact on, and returns the package's name when it is on disk.
+
+        See `Package.write` for the arguments.
+        """
+        directory = self.folder / packages.directory_name(self._count, artifact.name, aliases)
         self._count += 1
-        directory = packages.folder(self.run) / name
-        package = Package.write(directory, artifact, aliases=aliases, uses=uses, data_url=data_url)
+        package = Package.write(directory, artifact, aliases=aliases, data=data, data_url=data_url)
         with self._progress:
+            if not self._open:
+                self._last_commit = time.monotonic()
             self._open += 1
         self._queue.put(package)
+        return package.name
 
     def drain(self) -> None:
-        """Waits until all are uploaded or kept, or nothing has moved for a while.
+        """Waits until all are uploaded or kept, or W&B is given up.
 
         What is left then is named in a warning.
         """
         with self._progress:
-            while self._open:
-                before = self._open
-                if not self._progress.wait(STALL_SECONDS) and self._open == before:
-                    break
-        left = list(packages.find(packages.folder(self.run)))
-        if left:
+            while self._open and not self._is_stalled():
+                self._progress.wait(POLL_SECONDS)
+            if self._open:
+                self._error = self._error or TimeoutError("W&B cannot be reached")
+        left = [package.name for package in packages.find(self.folder)]
+        if left and left != self._named:
+            self._named = left
             logger.warning(
                 "%d tables of run %s could not be uploaded and are kept in %s: %s. When W&B can "
-                "be reached again, `python -m disteval upload %s` uploads them.",
-                len(left),
-                self.run.id,
-                packages.folder(self.run),
-                ", ".join(package.directory.name for package in left),
-                packages.folder(self.run).parent,
-            )
+                "be reached again, `%s` uploads them.",
+                len(left), self.run.id, self.folder, ", ".join(left), self._command,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Does what `drain` does, and stops."""
+        self.drain()
+        self._closed = True
 
     def raise_error(self) -> None:
         """Raises what failed first since the last call."""
         error, self._error = self._error, None
         if error is not None:
             raise DistEvalError(
-                f"W&B could not log a table: {error}. It is kept in {packages.folder(self.run)}; "
-                f"`python -m disteval upload {packages.folder(self.run).parent}` uploads it."
+                f"W&B could not log a table: {_describe_error(error)}. It is kept in "
+                f"{self.folder}; `{self._command}` uploads it."
             ) from error
+
+    @property
+    def _command(self) -> str:
+        return f"python -m disteval upload {self.folder.parent.parent}"
+
+    def _is_stalled(self) -> bool:
+        if time.monotonic() - self._last_commit < STALL_SECONDS:
+            return False
+        return self._last_failed or not _answers(self.run.settings.base_url)
 
     def _work(self) -> None:
         while True:
             package = self._queue.get()
             try:
-                self._upload(package)
+                if not self._closed:
+                    self._upload(package)
             except Exception as error:
-                self._error = self._error or error
-                self._failed.append(package)
-                logger.warning(
-                    "W&B could not log %s (%s). It is kept in %s; `python -m disteval upload %s` "
-                    "uploads it.",
-                    package.description["name"],
-                    error,
-                    package.directory,
-                    packages.folder(self.run).parent,
-                )
+                self._keep(package, error)
             finally:
                 with self._progress:
                     self._open -= 1
                     self._progress.notify_all()
 
     def _upload(self, package: Package) -> None:
-        if package.description["uses"]:
-            self._data, self._data_package = None, package
-        if self._data is None and self._data_package is not None:
-            # Also before a later version, if the data table failed before.
-            self._data = self._data_package.upload(self.run, None)
+        if package.data is not None and package.data not in self._data:
+            # It failed before, and the predictions refer to it.
+            self._commit(next(other for other in self._failed if other.name == package.data))
+        self._commit(package)
+
+    def _commit(self, package: Package) -> None:
+        artifact = package.upload(self.run, self._data.get(package.data or ""))
+        if package.is_data:
+            self._data[package.name] = artifact
             self._describe()
-            self._finish(self._data_package)
-        if package is not self._data_package:
-            package.upload(self.run, self._data)
-            self._finish(package)
+        package.delete()
+        self._failed = [other for other in self._failed if other is not package]
+        for older in self._failed:
+            if older.description["name"] == package.description["name"]:
+                older.drop_aliases(MOVING & set(package.description["aliases"]))
+        self._last_failed = False
+        self._last_commit = time.monotonic()
+
+    def _keep(self, package: Package, error: Exception) -> None:
+        self._error = self._error or error
+        self._failed.append(package)
+        self._last_failed = True
+        logger.warning(
+            "W&B could not log %s (%s). It is kept in %s; `%s` uploads it when training is over.",
+            package.description["name"], _describe_error(error), package.directory, self._command,
+        )  # fmt: skip
 
     def _describe(self) -> None:
         """Writes down, for `upload_left`, whose packages these are and what they refer to."""
@@ -131,17 +169,9 @@ class Uploads:
             "entity": self.run.entity,
             "project": self.run.project,
             "id": self.run.id,
-            "data": self._data.qualified_name if self._data is not None else None,
+            "data": {name: artifact.qualified_name for name, artifact in self._data.items()},
         }
-        folder = packages.folder(self.run)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN).write_text(json.dumps(known))
-
-    def _finish(self, package: Package) -> None:
-        package.delete()
-        self._failed = [other for other in self._failed if other is not package]
-        for older in self._failed:
-            older.drop_aliases({"latest", "best"} & set(package.description["aliases"]))
+        packages.write_json(self.folder / RUN, known)
 
 
 def upload_left(directory: Path) -> int:
@@ -159,16 +189,35 @@ def upload_left(directory: Path) -> int:
     folders = sorted({package.directory.parent for package in packages.find(directory)})
     if not folders:
         raise DistEvalError(f"There are no tables to upload in {directory}.")
+    return sum(_upload_folder(folder) for folder in folders)
+
+
+def _upload_folder(folder: Path) -> int:
+    known = json.loads((folder / RUN).read_text())
+    identity = {key: known[key] for key in ("entity", "project", "id")}
     count = 0
-    for folder in folders:
-        known = json.loads((folder / RUN).read_text())
-        with wandb.init(
-            entity=known["entity"], project=known["project"], id=known["id"], resume="allow"
-        ) as run:
-            data = wandb.Api().artifact(known["data"]) if known["data"] else None
-            for package in packages.find(folder):
-                committed = package.upload(run, data)
-                data = committed if package.description["uses"] else data
-                package.delete()
-                count += 1
+    with wandb.init(**identity, resume="allow", mode="online") as run:
+        data = {name: wandb.Api().artifact(path) for name, path in known["data"].items()}
+        for package in packages.find(folder):
+            artifact = package.upload(run, data.get(package.data or ""))
+            if package.is_data:
+                data[package.name] = artifact
+                known["data"][package.name] = artifact.qualified_name
+                packages.write_json(folder / RUN, known)
+            package.delete()
+            count += 1
     return count
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=POLL_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _describe_error(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,141 @@
+"""What engines with several processes share: agreements, pieces of bounded size, time limits."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from disteval.agreement import NOTHING, Agreement, PeerAgreement, Status
+from disteval.backends.local import Backend
+from disteval.errors import ReplicaError
+from disteval.wire import Writer, bytes_of
+
+# Bytes that the chief receives at once, from all ranks together.
+PIECE_BYTES = 16 << 20
+
+_T = TypeVar("_T")
+
+
+class PeerBackend(Backend):
+    """One of several processes. A subclass says who it is, and how bytes travel (`_send`).
+
+    Args:
+        name: The name of the engine.
+        strategy: The strategy under which the replicas of this process run.
+        timeout: Seconds to wait for other ranks.
+    """
+
+    # What is raised when a peer is gone.
+    lost: type[ReplicaError] = ReplicaError
+
+    def __init__(self, name: str, strategy: Any, timeout: float) -> None:
+        super().__init__(name, strategy)
+        self.timeout = timeout
+
+    @abc.abstractmethod
+    def _send(
+        self, record: np.ndarray, payload: np.ndarray
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Sends bytes in one collective: `record` to all ranks, `payload` to the chief.
+
+        Returns:
+            The record of each rank and, on the chief, the payload of each rank.
+        """
+
+    def gather(
+        self,
+        buffers: Iterable[np.ndarray],
+        totals: Sequence[int],
+        destinations: Sequence[Sequence[np.ndarray]],
+    ) -> None:
+        piece_bytes = max(PIECE_BYTES // self.size, 1)
+        pieces = _pieces(buffers, piece_bytes)
+        writers = [Writer(arrays) for arrays in destinations]
+        for _ in range(-(-max(totals) // piece_bytes)):
+            _, parts = self._wait(functools.partial(self._send, NOTHING, next(pieces)))
+            for writer, part in zip(writers, parts, strict=False):
+                writer.write(part)
+
+    def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [self._wait(functools.partial(self._broadcast, value)) for value in values]
+
+    def _broadcast(self, value: np.ndarray) -> np.ndarray:
+        own = bytes_of(np.ascontiguousarray(value)) if self.is_chief else NOTHING
+        records, _ = self._send(own, NOTHING)
+        return records[0].view(value.dtype).reshape(value.shape)
+
+    def _agreement(self, status: Status) -> Agreement:
+        return PeerAgreement(status, self._exchange, self.timeout, self._whereabouts())
+
+    def _whereabouts(self) -> Whereabouts:
+        return Whereabouts()
+
+    def _exchange(self, record: bytes, payload: np.ndarray) -> tuple[list[bytes], list[np.ndarray]]:
+        records, payloads = self._send(np.frombuffer(record, np.uint8), payload)
+        return [other.tobytes() for other in records], payloads
+
+    def _run(self, collective: Callable[[], _T]) -> _T:
+        """Runs a collective, and turns its failure into an error of this package."""
+        try:
+            return collective()
+        except tf.errors.OpError as error:
+            raise self.lost(
+                f"a collective failed on rank {self.rank}, most likely since a peer is gone: "
+                f"{error.message}"
+            ) from error
+
+    def _wait(self, work: Callable[[], _T]) -> _T:
+        """Waits for work that consists of collectives, `timeout` seconds at most."""
+        outcome: futures.Future[_T] = futures.Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        # A daemon: a collective that never ends must not keep the process from ending.
+        threading.Thread(target=run, name="disteval-collective", daemon=True).start()
+        try:
+            return outcome.result(self.timeout)
+        except futures.TimeoutError:
+            raise self.lost(
+                f"a transfer on rank {self.rank} did not end within {self.timeout:g} s: a peer "
+                "was killed or stopped."
+            ) from None
+
+
+class Whereabouts:
+    """Where each rank was last seen waiting, for the message of a timeout; here, nowhere."""
+
+    def announce(self, step: str) -> None:
+        """Writes down where this rank waits."""
+
+    def missing(self, step: str) -> str:
+        """Says in words which ranks do not wait at this step."""
+        return "The log of each rank tells where it is."
+
+
+def _pieces(buffers: Iterable[np.ndarray], piece_bytes: int) -> Iterator[np.ndarray]:
+    """Yields the bytes of all buffers in pieces of equal size, and then empty ones for ever."""
+    parts: list[np.ndarray] = []
+    room = piece_bytes
+    for buffer in buffers:
+        data = bytes_of(buffer)
+        while len(data):
+            parts.append(data[:room])
+            data = data[room:]
+            room -= len(parts[-1])
+            if not room:
+                yield np.concatenate(parts)
+                parts, room = [], piece_bytes
+    yield np.concatenate([np.empty(0, np.uint8), *parts])
+    while True:
+        yield np.empty(0, np.uint8)
