@@ -14,7 +14,7 @@ from disteval.backends import Backend, get_backend
 from disteval.errors import DistEvalError
 from disteval.evaluator import Evaluator
 from disteval.order import check_ranks
-from disteval.replicas import MODES
+from disteval.replicas import check_mode
 from disteval.schedule import Monitor, Schedule
 from disteval.tables import (
     DataTableRef,
@@ -47,7 +47,8 @@ class DistEvalCallback(WandbEvalCallback):
         num_samples: Limits inference and `samples()` to the first so many samples.
         batch_size: Samples of a batch on one replica, 32 by default. A batched dataset keeps
             its own batches.
-        backend: `"auto"`, `"single"`, `"mirrored"` or `"horovod"`; see `disteval.get_backend`.
+        backend: `"auto"`, `"single"`, `"mirrored"`, `"horovod"` or `"multiworker"`; see
+            `disteval.get_backend`.
         log_freq: `"epoch"`, or a number of training batches between two evaluations.
         reference: How rows of predictions refer to the ground truth: `"media"` holds its cells,
             with references to its media files, as the base class does; `"row"` is one
@@ -118,7 +119,7 @@ class DistEvalCallback(WandbEvalCallback):
         partitions: int = 1,
     ) -> None:
         _check_choice("reference", reference, ("media", "row"))
-        _check_choice("sync_weights", sync_weights, MODES)
+        check_mode(sync_weights)
         _check_choice("on_log_error", on_log_error, ("warn", "raise"))
         if reference == "row" and partitions != 1:
             raise DistEvalError(

@@ -255,6 +255,7 @@ def as_source(
     if isinstance(data, Source):
         return data
     if isinstance(data, tf.data.Dataset):
+        _refuse_sparse(data.element_spec)
         batched = is_batched(data.element_spec, model)
         return DatasetSource(data, batched, batch_size, num_samples)
     if isinstance(data, _py_dataset_classes()):
@@ -264,6 +265,14 @@ def as_source(
     if isinstance(data, Iterator | str | bytes) or data is None:
         raise DataError(f"Received: validation_data of {type(data).__name__}. {_EXPECTED}")
     return ArraySource(_with_targets(data), batch_size, num_samples)
+
+
+def _refuse_sparse(element_spec: Any) -> None:
+    if any(isinstance(spec, tf.SparseTensorSpec) for spec in tf.nest.flatten(element_spec)):
+        raise DataError(
+            "Received: a tf.data.Dataset with sparse tensors. Expected: dense or ragged ones; "
+            "use `dataset.map(...)` with tf.sparse.to_dense."
+        )
 
 
 def split_element(element: Any) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from disteval.data import Source, as_source
 from disteval.errors import DataError, DistEvalError
 from disteval.loop import Loop, PostProcess
 from disteval.progress import Progress
-from disteval.replicas import Replicas
+from disteval.replicas import Replicas, check_mode
 from disteval.segments import Segment, Shard, balanced
 
 # Predictions of a rank that travel together with its status, in one round trip. They are sent
@@ -91,6 +91,7 @@ def predict(
     """
     engine = get_backend(backend, model=model)
     with engine.together("predict", {"sync_weights": sync_weights}):
+        check_mode(sync_weights)
         source = as_source(data, batch_size=batch_size, num_samples=num_samples, model=model)
     loop = _loops.get(model)
     if loop is None or loop.postprocess != postprocess or loop.strategy is not engine.strategy:

@@ -25,6 +25,14 @@ MODES = ("auto", "check", "off")
 MAX_NAMED = 5
 
 
+def check_mode(sync_weights: str) -> None:
+    """Raises if a value of `sync_weights` is unknown."""
+    if sync_weights not in MODES:
+        raise DistEvalError(
+            f"Received: sync_weights={sync_weights!r}. Expected one of {', '.join(MODES)}."
+        )
+
+
 class Replicas:
     """The variables of a model on each replica of this process.
 

@@ -51,7 +51,7 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
         from disteval.backends.horovod import HorovodBackend
 
         return HorovodBackend(timeout=timeout)
-    strategy = tf.distribute.get_strategy() if model is None else model.distribute_strategy
+    strategy = tf.distribute.get_strategy() if model is None else _strategy_of(model)
     name = _name_of(strategy)
     if backend in ("mirrored", "multiworker") and name != backend and model is not None:
         raise DistEvalError(
@@ -67,6 +67,16 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
     if name == "mirrored" and backend != "single":
         return Backend("mirrored", strategy)
     return Backend("single", _one_device())
+
+
+def _strategy_of(model: Any) -> tf.distribute.Strategy:
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None:
+        raise DistEvalError(
+            f"Received: a model of type {type(model).__name__}. Expected: a Keras model on the "
+            'TensorFlow backend (with Keras 3, KERAS_BACKEND="tensorflow").'
+        )
+    return strategy
 
 
 def _name_of(strategy: tf.distribute.Strategy) -> str:
