@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteval import wire
+from disteval import receipts, wire
 from disteval.agreement import NOTHING, Agreement, Status
 from disteval.ahead import ahead
 from disteval.backends import Backend, get_backend
 from disteval.data import Source, as_source
-from disteval.errors import DataError, DistEvalError
+from disteval.errors import DataError
 from disteval.loop import Loop, PostProcess
 from disteval.progress import Progress
 from disteval.replicas import Replicas, check_mode
@@ -34,15 +34,14 @@ class Evaluation(NamedTuple):
     Attributes:
         predictions: On the chief, the nest of arrays; `None` elsewhere.
         num_samples: The number of samples, of all ranks.
-        receipt: For each rank, which samples it evaluated: `[first, count, step, times]` stands
-            for `count` samples from `first` on, and again every `step` samples, `times` in all.
+        receipts: For each rank, which samples it evaluated; see `receipts`.
         seconds: How long `inference` and `gather` took on this rank.
         weights: How much each rank should evaluate the next time.
     """
 
     predictions: Any
     num_samples: int
-    receipt: list[list[list[int]]]
+    receipts: list[list[list[int]]]
     seconds: dict[str, float]
     weights: tuple[float, ...] | None
 
@@ -186,11 +185,11 @@ def _evaluate(
     return Evaluation(
         loop.packed(rows) if backend.is_chief else None,
         num_samples,
-        [_compressed(status.own["runs"]) for status in statuses],
+        [status.own["receipt"] for status in statuses],
         {"inference": inferred - started, "gather": time.monotonic() - inferred},
         balanced(
             shard.weights,
-            [sum(count for _, count in status.own["runs"]) for status in statuses],
+            [receipts.count(status.own["receipt"]) for status in statuses],
             [status.own["seconds"] for status in statuses],
         ),
     )
@@ -213,7 +212,8 @@ def _gather(
 
 def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:
     own = status.own
-    return list(assembly.destinations(_index(own["runs"]), _leaves(status), own["outputs"]))
+    index = receipts.read(own["receipt"])
+    return list(assembly.destinations(index, _leaves(status), own["outputs"]))
 
 
 class _Results:
@@ -251,7 +251,7 @@ class _Results:
     def describe(self) -> dict[str, Any]:
         """Returns what the other ranks have to know before anything travels."""
         return {
-            "runs": _runs(self.index),
+            "receipt": receipts.write(self.index),
             "leaves": self.leaves,
             "outputs": [rows.describe() for rows in self.outputs],
         }
@@ -279,19 +279,7 @@ def _checked(statuses: Sequence[Status]) -> tuple[list[wire.Leaf], int]:
                 "Expected: the same outputs on every rank."
             )
         merged = [a.merged(b) for a, b in zip(merged, leaves, strict=True)]
-    runs = sorted(run for status in statuses for run in status.own["runs"])
-    end = 0
-    for first, count in runs:
-        if first != end:
-            kind = "missing" if first > end else "evaluated twice"
-            raise DistEvalError(
-                f"the shards do not cover each sample once: sample {min(first, end)} is {kind}. "
-                "Expected: every rank reads the same validation_data, in the same order."
-            )
-        end += count
-    if not end:
-        raise DataError("validation_data is empty. Expected one sample at least.")
-    return merged, end
+    return merged, receipts.check([status.own["receipt"] for status in statuses])
 
 
 def _leaves(status: Status) -> list[wire.Leaf]:
@@ -299,32 +287,3 @@ def _leaves(status: Status) -> list[wire.Leaf]:
         wire.Leaf(dtype, None if inner is None else tuple(inner), ragged_rank)
         for dtype, inner, ragged_rank in status.own["leaves"]
     ]
-
-
-def _runs(index: np.ndarray) -> list[list[int]]:
-    """Returns sample numbers as runs of `[first, count]`."""
-    if not len(index):
-        return []
-    starts = np.flatnonzero(np.diff(index, prepend=index[0] - 2) != 1)
-    counts = np.diff(starts, append=len(index))
-    return np.stack([index[starts], counts], axis=1).tolist()
-
-
-def _compressed(runs: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Returns runs with those of equal length and distance as one."""
-    result: list[list[int]] = []
-    for first, count in runs:
-        if result and result[-1][1] == count:
-            start, _, step, times = result[-1]
-            if times == 1 or first == start + step * times:
-                result[-1] = [start, count, first - start if times == 1 else step, times + 1]
-                continue
-        result.append([first, count, 0, 1])
-    return result
-
-
-def _index(runs: Sequence[Sequence[int]]) -> np.ndarray:
-    """Returns the sample numbers of runs."""
-    return np.concatenate(
-        [np.empty(0, np.int64), *(np.arange(first, first + count) for first, count in runs)]
-    )

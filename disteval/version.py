@@ -43,7 +43,7 @@ class Version:
             "replicas": backend.num_replicas,
             "samples": evaluation.num_samples,
             "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
-            "receipt": evaluation.receipt,
+            "receipts": evaluation.receipts,
         }
 
     def scalars(self) -> dict[str, float]:
