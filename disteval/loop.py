@@ -149,7 +149,11 @@ class Loop:
         if self.postprocess is not None:
             outputs = self.postprocess(outputs, batch)
         flat = tf.nest.flatten(outputs)
-        self.leaves = [wire.Leaf.of(output) for output in flat]
+        leaves = [wire.Leaf.of(output) for output in flat]
+        if tf.executing_eagerly() and len(self.leaves) == len(leaves):
+            # Without a graph, the shapes of one batch say nothing of those of another.
+            leaves = [a.merged(b) for a, b in zip(self.leaves, leaves, strict=True)]
+        self.leaves = leaves
         self.structure = tf.nest.pack_sequence_as(outputs, range(len(flat)))
         return [wire.components(output) for output in flat]
 

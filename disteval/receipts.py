@@ -28,10 +28,15 @@ def write(index: np.ndarray) -> list[list[int]]:
     at = np.flatnonzero(np.diff(index, prepend=index[0] - 2) != 1)
     firsts, counts = index[at], np.diff(at, append=len(index))
     steps = np.diff(firsts)
-    # Runs may begin a new entry only where their length or their distance changes.
-    changes = {0, *(np.flatnonzero(np.diff(counts)) + 1), *(np.flatnonzero(np.diff(steps)) + 2)}
+    begins = [0]
+    new_length = set((np.flatnonzero(np.diff(counts)) + 1).tolist())
+    new_step = set((np.flatnonzero(np.diff(steps)) + 2).tolist())
+    for i in sorted(new_length | new_step):
+        # The second run of an entry may be at any distance: it is what sets the step.
+        if i in new_length or i - 1 != begins[-1]:
+            begins.append(i)
+    begins.append(len(firsts))
     entries: list[list[int]] = []
-    begins = [*sorted(changes), len(firsts)]
     for begin, end in itertools.pairwise(begins):
         step = int(steps[begin]) if end - begin > 1 else 0
         entries.append([int(firsts[begin]), int(counts[begin]), step, end - begin])

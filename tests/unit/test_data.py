@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from disteval import data
 from disteval.errors import DataError
+from disteval.segments import WHOLE, Pace, Shard, shard_bounds
 
 keras = tf.keras
 X = np.arange(180, dtype=np.float32).reshape(60, 3)
@@ -80,17 +81,29 @@ SOURCES: dict[str, Callable[[int, int], Any]] = {
     ],
 )
 def test_shard_bounds(samples: int, shards: int, bounds: list[tuple[int, int]]) -> None:
-    assert [data.shard_bounds(samples, i, shards) for i in range(shards)] == bounds
+    assert [shard_bounds(samples, i, shards) for i in range(shards)] == bounds
 
 
 @given(st.integers(0, 10**12), st.integers(1, 64))
 def test_shards_cover_each_sample_once_and_differ_by_one(samples: int, shards: int) -> None:
-    bounds = [data.shard_bounds(samples, i, shards) for i in range(shards)]
+    bounds = [shard_bounds(samples, i, shards) for i in range(shards)]
     assert [start for start, _ in bounds] == [0, *(stop for _, stop in bounds[:-1])]
     assert bounds[-1][1] == samples
     sizes = [stop - start for start, stop in bounds]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] - sizes[-1] <= 1
+
+
+@given(st.integers(0, 10**6), st.lists(st.floats(0.01, 100), min_size=1, max_size=8))
+def test_weighted_shards_cover_each_sample_once(samples: int, weights: list[float]) -> None:
+    shards = [Shard(rank, len(weights), tuple(weights)) for rank in range(len(weights))]
+    bounds = [shard.bounds(samples) for shard in shards]
+    assert [start for start, _ in bounds] == [0, *(stop for _, stop in bounds[:-1])]
+    assert bounds[-1][1] == samples
+    for (start, stop), weight in zip(bounds, weights, strict=True):
+        assert abs(stop - start - samples * weight / sum(weights)) <= 1.001
+    turns = np.stack([shard.turns() for shard in shards])
+    assert (turns.sum(axis=0) == 1).all(), "each turn is that of one rank"
 
 
 @settings(deadline=None, max_examples=80)
@@ -99,36 +112,38 @@ def test_shards_cover_each_sample_once_and_differ_by_one(samples: int, shards: i
     st.integers(1, 60),
     st.integers(1, 20),
     st.none() | st.integers(1, 70),
-    st.integers(1, 5),
+    st.lists(st.floats(0.1, 10), min_size=1, max_size=5),
+    st.booleans(),
     st.integers(1, 4),
-    st.sampled_from([1, 200, data.SEGMENT_BYTES]),
+    st.sampled_from([1e-9, 1.0]),
 )
 def test_rounds_cover_each_sample_once(
     kind: str,
     samples: int,
     batch_size: int,
     num_samples: int | None,
-    ranks: int,
+    weights: list[float],
+    balanced: bool,
     replicas: int,
-    segment_bytes: int,
+    seconds: float,
 ) -> None:
     source = data.as_source(
         SOURCES[kind](samples, batch_size), batch_size=batch_size, num_samples=num_samples
     )
     numbers = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "SEGMENT_BYTES", segment_bytes)
-        for rank in range(ranks):
-            for segments in source.rounds(rank, ranks, replicas):
-                assert 1 <= len(segments) <= replicas
-                for segment in segments:
-                    sizes = np.diff(segment.splits)
-                    assert segment.splits[0] == 0
-                    assert segment.splits[-1] == len(segment.index)
-                    assert all(1 <= size <= batch_size for size in sizes)
-                    np.testing.assert_array_equal(segment.batch[0], X[segment.index])
-                    np.testing.assert_array_equal(segment.batch[1], Y[segment.index])
-                    numbers.extend(segment.index)
+    for rank in range(len(weights)):
+        shard, pace = Shard(rank, len(weights), tuple(weights) if balanced else None), Pace()
+        for segments in source.rounds(shard, replicas, pace):
+            assert 1 <= len(segments) <= replicas
+            for segment in segments:
+                sizes = np.diff(segment.splits)
+                assert segment.splits[0] == 0
+                assert segment.splits[-1] == len(segment.index)
+                assert all(1 <= size <= batch_size for size in sizes)
+                np.testing.assert_array_equal(segment.batch[0], X[segment.index])
+                np.testing.assert_array_equal(segment.batch[1], Y[segment.index])
+                numbers.extend(segment.index)
+            pace.took(len(segments[0].splits) - 1, seconds, output_bytes=100)
     assert sorted(numbers) == list(range(min(samples, num_samples or samples)))
 
 
@@ -244,7 +259,7 @@ def test_arrays_may_be_tensors_and_ragged() -> None:
 def test_ragged_datasets() -> None:
     batched = tf.data.Dataset.from_tensor_slices((RAGGED, [5, 6, 7])).batch(2)
     source = data.as_source(batched, num_samples=2)
-    ((segment,),) = source.rounds(0, 1, 1)
+    ((segment,),) = source.rounds(WHOLE, 1, Pace())
     assert segment.batch[0].to_list() == RAGGED[:2].to_list()
     assert [x.tolist() for x, _ in source.samples()] == [[0], [1, 2]]
 
@@ -253,7 +268,7 @@ def test_num_samples_cuts_ragged_batches_of_a_function() -> None:
     def shard(index: int, count: int) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices((np.arange(3), (RAGGED, Y[:3]))).batch(3)
 
-    (index, (x, _)), *others = data.as_source(shard, num_samples=2).batches(0, 1)
+    (index, (x, _)), *others = data.as_source(shard, num_samples=2).batches(WHOLE)
     assert (index.tolist(), x.to_list(), others) == ([0, 1], RAGGED[:2].to_list(), [])
 
 
@@ -281,4 +296,4 @@ def test_uneven_batches_of_a_py_dataset_are_refused(sizes: list[int], wrong: int
         match=f"Batch {wrong} of the PyDataset has {sizes[wrong]} samples and batch 0 has "
         f"{sizes[0]}.*the same number in each but the last",
     ):
-        list(source.batches(0, 1))
+        list(source.batches(WHOLE))

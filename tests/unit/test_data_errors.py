@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from disteval import data
 from disteval.errors import DataError
+from disteval.segments import Shard
 
 X = np.arange(180, dtype=np.float32).reshape(60, 3)
 Y = np.arange(60)
@@ -65,7 +66,7 @@ def test_refused_function(fn: Callable[[int, int], Any], received: str) -> None:
         DataError,
         match=rf"(?s)validation_data\(1, 2\) returned .*{received}.*\(index, \(x, y\)\).*integer",
     ):
-        list(data.as_source(fn).batches(1, 2))
+        list(data.as_source(fn).batches(Shard(1, 2)))
 
 
 def test_refused_function_out_of_order() -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from disteval.data import Segment
 from disteval.errors import DataError
 from disteval.loop import Loop
+from disteval.segments import Segment
 
 keras = tf.keras
 SINGLE = tf.distribute.get_strategy()
@@ -24,6 +24,11 @@ def segment(*sizes: int, of: Any = (X, Y)) -> Segment:
     rows = sum(sizes)
     batch = tf.nest.map_structure(lambda leaf: leaf[:rows], of)
     return Segment(np.arange(rows), batch, np.cumsum([0, *sizes]))
+
+
+def run(loop: Loop, *segments: Segment) -> list[Any]:
+    """Returns the components of each output of the first segment."""
+    return loop.run(segments, loop.inputs(segments))[0]
 
 
 def dense() -> keras.Model:
@@ -86,7 +91,7 @@ def test_outputs_are_those_of_predict_step(build: Callable[[], keras.Model], eag
     expected = tf.nest.map_structure(np.asarray, model.predict_step((X[:23], Y[:23])))
     model.compile(run_eagerly=eager)
     loop = Loop(model, None, SINGLE)
-    ((*outputs,),) = loop.run([segment(8, 8, 7)])
+    outputs = run(loop, segment(8, 8, 7))
     tf.nest.assert_same_structure(loop.structure, expected)
     for number, want in zip(
         tf.nest.flatten(loop.structure), tf.nest.flatten(expected), strict=True
@@ -106,7 +111,7 @@ def test_run_eagerly_runs_python_for_each_batch() -> None:
         seen.append(batch[1].numpy().tolist())
         return outputs
 
-    Loop(model, postprocess, SINGLE).run([segment(2, 3)])
+    run(Loop(model, postprocess, SINGLE), segment(2, 3))
     assert seen == [[0, 1], [2, 3, 4]]
 
 
@@ -124,7 +129,7 @@ def traced(model: keras.Model) -> tuple[Loop, list[Any]]:
 def test_one_trace_for_all_sizes_and_batches() -> None:
     loop, traces = traced(dense())
     for sizes in [(1,), (8, 8, 8), (8, 3), (1, 1, 1), (40,), (32, 8)]:
-        ((((outputs,),)),) = loop.run([segment(*sizes)])
+        ((outputs,),) = run(loop, segment(*sizes))
         assert len(outputs) == sum(sizes)
     assert len(traces) == 1
 
@@ -135,7 +140,7 @@ def test_one_more_trace_covers_all_shapes_of_the_input() -> None:
     loop, traces = traced(pointwise)
     for length in [3, 5, 3, 7, 1, 5]:
         x = np.ones((4, length, 1), np.float32)
-        ((((outputs,),)),) = loop.run([segment(2, 2, of=(x,))])
+        ((outputs,),) = run(loop, segment(2, 2, of=(x,)))
         assert outputs.shape == (4, length, 2)
     assert len(traces) == 2
     assert loop.leaves[0].inner is None
@@ -143,9 +148,9 @@ def test_one_more_trace_covers_all_shapes_of_the_input() -> None:
 
 def test_input_of_another_structure_is_traced_anew() -> None:
     loop, traces = traced(dense())
-    loop.run([segment(4)])
-    loop.run([segment(4, of=(X,))])
-    loop.run([segment(4, of=(X, Y.astype(np.int32)))])
+    run(loop, segment(4))
+    run(loop, segment(4, of=(X,)))
+    run(loop, segment(4, of=(X, Y.astype(np.int32))))
     assert [len(batch) for batch in traces] == [2, 1, 2]
 
 
@@ -161,15 +166,14 @@ def test_ragged_input_of_any_length_is_traced_once() -> None:
     for lengths in [[1, 2, 3], [0, 0, 5], [4, 4, 4]]:
         values = np.arange(sum(lengths), dtype=np.float32)
         x = tf.RaggedTensor.from_row_lengths(values, lengths)
-        ((components,),) = loop.run([segment(2, 1, of=(x,))])
+        (components,) = run(loop, segment(2, 1, of=(x,)))
         assert components[0].tolist() == lengths
         assert components[1].tolist() == (2 * values).tolist()
     assert len(traces) == 1
 
 
-def run(postprocess: Callable[[Any, Any], Any], sizes: Sequence[int] = (3, 3)) -> list[Any]:
-    ((*outputs,),) = Loop(dense(), postprocess, SINGLE).run([segment(*sizes)])
-    return outputs
+def postprocessed(postprocess: Callable[[Any, Any], Any]) -> list[Any]:
+    return run(Loop(dense(), postprocess, SINGLE), segment(3, 3))
 
 
 def test_outputs_may_differ_in_shape_by_batch() -> None:
@@ -178,7 +182,7 @@ def test_outputs_may_differ_in_shape_by_batch() -> None:
         return tf.ragged.range(labels).to_tensor()  # as wide as the batch's largest label
 
     loop = Loop(dense(), padded, SINGLE)
-    outputs = [loop.run([segment(size)])[0][0][0] for size in (3, 6)]
+    outputs = [run(loop, segment(size))[0][0] for size in (3, 6)]
     assert [output.shape for output in outputs] == [(3, 2), (6, 5)]
     assert loop.leaves[0].inner is None
 
@@ -189,14 +193,14 @@ def test_outputs_that_differ_in_shape_within_a_segment() -> None:
 
     # The buffers of a segment are joined in the graph, where TensorFlow's error would name none.
     with pytest.raises(DataError, match=r"the same shape in all batches.*`postprocess`"):
-        run(padded)
+        postprocessed(padded)
 
 
 def test_shapes_that_the_graph_does_not_know() -> None:
     def outside(outputs: tf.Tensor, batch: Any) -> tf.Tensor:
         return tf.numpy_function(lambda array: array + 1, [outputs], tf.float32)
 
-    ((shifted,),) = run(outside)
+    ((shifted,),) = postprocessed(outside)
     np.testing.assert_allclose(shifted, dense()(X[:6]) + 1, rtol=0, atol=1e-6)
 
 
@@ -211,7 +215,7 @@ def test_shapes_that_the_graph_does_not_know() -> None:
 )
 def test_outputs_without_rows_are_refused(postprocess: Callable[[Any, Any], Any]) -> None:
     with pytest.raises(DataError, match=r"first dimension is the batch.*`postprocess`"):
-        run(postprocess)
+        postprocessed(postprocess)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_a_wrong_number_of_rows_is_refused(
     postprocess: Callable[[Any, Any], Any], rows: int
 ) -> None:
     with pytest.raises(DataError, match=rf"{rows} predictions \(float32\) for 6 samples.*one for"):
-        run(postprocess)
+        postprocessed(postprocess)
 
 
 def test_errors_of_postprocess_keep_their_type() -> None:
@@ -238,7 +242,7 @@ def test_errors_of_postprocess_keep_their_type() -> None:
         raise OwnError("no such class")
 
     with pytest.raises(OwnError, match="no such class"):
-        run(postprocess)
+        postprocessed(postprocess)
 
 
 def test_postprocess_may_be_written_with_python_conditions() -> None:
@@ -249,7 +253,7 @@ def test_postprocess_may_be_written_with_python_conditions() -> None:
             label = batch[1]
         return label
 
-    assert run(postprocess)[0][0].tolist() == [0, 1, 2, -3, -4, -5]
+    assert postprocessed(postprocess)[0][0].tolist() == [0, 1, 2, -3, -4, -5]
 
 
 def test_trace_learns_what_comes_out() -> None:
