@@ -10,14 +10,19 @@ from disteval.errors import (
     ReplicaError,
 )
 from disteval.predict import predict
+from disteval.tasks import ClassificationEval, DetectionEval, RegressionEval, SegmentationEval
 
 __all__ = [
+    "ClassificationEval",
     "DataError",
     "DataOrderError",
+    "DetectionEval",
     "DistEvalCallback",
     "DistEvalError",
+    "RegressionEval",
     "ReplicaDivergenceError",
     "ReplicaError",
+    "SegmentationEval",
     "get_backend",
     "predict",
 ]

@@ -1,4 +1,4 @@
-"""Commands: `python -m disteval upload RUN_DIR`."""
+"""Commands: `python -m disteval upload RUN_DIR` and `python -m disteval report [RUN_DIR]`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from disteval.errors import DistEvalError
+from disteval.report import MAX_ROWS, build_report
 from disteval.tables.uploads import upload_left
 
 
@@ -17,6 +18,19 @@ def main() -> int:
     upload = commands.add_parser("upload", help="upload the tables that a run could not")
     upload.add_argument("directory", type=Path, help="the run's directory, or one above it")
     upload.set_defaults(run=_upload)
+    report = commands.add_parser("report", help="make a page of a run's predictions to look at")
+    report.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        default=Path("wandb"),
+        help="the run's directory, or one above it for the newest run there (default: wandb)",
+    )
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    report.add_argument(
+        "--rows", type=int, default=MAX_ROWS, help="of each version at most (default: %(default)s)"
+    )
+    report.set_defaults(run=_report)
     args = parser.parse_args()
     try:
         return int(args.run(args))
@@ -28,6 +42,12 @@ def main() -> int:
 def _upload(args: argparse.Namespace) -> int:
     count = upload_left(args.directory)
     sys.stdout.write(f"{count} tables uploaded\n")
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    page = build_report(args.directory, args.output, args.rows)
+    sys.stdout.write(f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n")
     return 0
 
 

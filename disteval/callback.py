@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import wandb
@@ -71,6 +71,8 @@ class DistEvalCallback(WandbEvalCallback):
             does not, and `"auto"` does on a terminal.
         partitions: Over how many W&B tables the rows of one version are spread, for more than
             the 200,000 rows that W&B stores in one.
+        keep_local: Keeps the uploaded tables in the run's directory, too, for
+            `python -m disteval report`. Those of an offline run are there anyway.
 
     Attributes:
         predictions: On the chief, the predictions of all samples: a nest of arrays whose row i
@@ -117,6 +119,7 @@ class DistEvalCallback(WandbEvalCallback):
         timeout: float = 600,
         verbose: str | int = "auto",
         partitions: int = 1,
+        keep_local: bool = False,
     ) -> None:
         _check_choice("reference", reference, ("media", "row"))
         check_mode(sync_weights)
@@ -141,6 +144,7 @@ class DistEvalCallback(WandbEvalCallback):
         self.on_log_error = on_log_error
         self.timeout = timeout
         self.partitions = partitions
+        self.keep_local = keep_local
         self._monitor = Monitor(monitor, mode)
         self._schedule = Schedule(log_freq)
         self._epoch = 0
@@ -271,6 +275,15 @@ class DistEvalCallback(WandbEvalCallback):
             )
         )
 
+    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Adds values of this evaluation to the run, as `eval/<name>`; for `add_model_predictions`.
+
+        Args:
+            metrics: Numbers, which the version's metadata keep as well, and what else `run.log`
+                takes, such as a plot.
+        """
+        self._at_work.add_metrics(metrics)
+
     def log_data_table(
         self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
     ) -> None:
@@ -321,7 +334,7 @@ class DistEvalCallback(WandbEvalCallback):
         if wandb.run is None:
             raise DistEvalError("There is no W&B run. Call wandb.init() before training.")
         if self._tables is None or self._tables.run is not wandb.run:
-            self._tables = TableLog(wandb.run, self._writer, self.partitions)
+            self._tables = TableLog(wandb.run, self._writer, self.partitions, self.keep_local)
             wandb.run.define_metric("eval/epoch")
             wandb.run.define_metric("eval/*", step_metric="eval/epoch")
 
@@ -342,21 +355,19 @@ class DistEvalCallback(WandbEvalCallback):
             with backend.together(step, self._facts()):
                 if error is not None:
                     raise error
-        if not backend.is_chief:
-            if not self._writer.asynchronous:
-                backend.agree(f"add_model_predictions of {unit} {number}")
-            return
+        with backend.together(f"add_model_predictions of {unit} {number}"):
+            if backend.is_chief:
+                self._log(version)
+
+    def _log(self, version: Version) -> None:
+        """Has the version logged, now or in the background."""
         if self._monitor.is_best(version.logs):
             version.aliases.append("best")
         self._newest = version
-        assert self._tables is not None
-        if scalars := version.scalars():
-            self._tables.run.log(scalars)
         if self._writer.asynchronous:
             self._writer.submit(lambda: self._build_pred_table(version))
         else:
-            with backend.together(f"add_model_predictions of {unit} {number}"):
-                self._build_pred_table(version)
+            self._build_pred_table(version)
 
     def _build_data_table(self, logs: dict[str, float] | None) -> None:
         assert self._tables is not None
@@ -371,6 +382,10 @@ class DistEvalCallback(WandbEvalCallback):
         self.init_pred_table(column_names=list(self.pred_table_columns))
         store_plain_cells(self.pred_table)
         self.add_model_predictions(version.epoch, version.logs)
+        assert self._tables is not None
+        if scalars := version.scalars():
+            # With the metrics that the hook added, in one step of the run.
+            self._tables.run.log(scalars)
         seconds = version.metadata.setdefault("seconds", {})
         seconds["tables"] = round(time.monotonic() - started, 6)
         self.log_pred_table()

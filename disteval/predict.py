@@ -36,6 +36,7 @@ class Evaluation(NamedTuple):
         num_samples: The number of samples, of all ranks.
         receipts: For each rank, which samples it evaluated; see `receipts`.
         seconds: How long `inference` and `gather` took on this rank.
+        num_bytes: How much of it the other ranks sent to the chief.
         weights: How much each rank should evaluate the next time.
     """
 
@@ -43,6 +44,7 @@ class Evaluation(NamedTuple):
     num_samples: int
     receipts: list[list[list[int]]]
     seconds: dict[str, float]
+    num_bytes: int
     weights: tuple[float, ...] | None
 
 
@@ -136,6 +138,7 @@ def evaluate(
         agreement.own["weights"] = weights
         replicas = Replicas(loop.model, backend) if sync_weights != "off" else None
         if replicas is not None:
+            agreement.own["variables"] = replicas.forms
             agreement.data = replicas.fingerprints().tobytes()
     shard = Shard(backend.rank, backend.size, _weights_of(agreement.statuses))
     if replicas is None:
@@ -175,39 +178,34 @@ def _evaluate(
     inferred = time.monotonic()
     statuses = agreement.statuses
     leaves, num_samples = _checked(statuses)
-    assembly = destinations = None
-    if backend.is_chief:
-        assembly = wire.Assembly(leaves or loop.leaves, num_samples)
-        assembly.add(results.index, results.leaves, results.outputs)
-        destinations = [_destinations(assembly, status) for status in statuses[1:]]
-    _gather(backend, agreement, buffers, destinations or [])
-    rows = assembly.finish() if assembly is not None else []
+    assembly = predictions = None
+    destinations: list[list[np.ndarray]] = []
+    many = max(status.own["bytes"] for status in statuses) > SMALL_BYTES
+    with backend.together(f"the gather of {step}"):  # nothing is sent if the chief has no room
+        if backend.is_chief:
+            assembly = wire.Assembly(leaves or loop.leaves, num_samples)
+            assembly.add(results.index, results.leaves, results.outputs)
+            destinations = [_destinations(assembly, status) for status in statuses[1:]]
+            if not many:
+                for arrays, payload in zip(destinations, agreement.payloads[1:], strict=True):
+                    wire.Writer(arrays).write(payload)
+                predictions = loop.packed(assembly.finish())
+    if many:
+        backend.gather(buffers, [status.own["bytes"] for status in statuses], [[], *destinations])
+        with backend.together(f"the end of {step}"):
+            predictions = loop.packed(assembly.finish()) if assembly is not None else None
     return Evaluation(
-        loop.packed(rows) if backend.is_chief else None,
+        predictions,
         num_samples,
         [status.own["receipt"] for status in statuses],
         {"inference": inferred - started, "gather": time.monotonic() - inferred},
+        sum(status.own["bytes"] for status in statuses),
         balanced(
             shard.weights,
             [receipts.count(status.own["receipt"]) for status in statuses],
             [status.own["seconds"] for status in statuses],
         ),
     )
-
-
-def _gather(
-    backend: Backend,
-    agreement: Agreement,
-    buffers: Sequence[np.ndarray],
-    destinations: Sequence[Sequence[np.ndarray]],
-) -> None:
-    """Fills the chief's arrays with what the other ranks have."""
-    totals = [status.own["bytes"] for status in agreement.statuses]
-    if max(totals) > SMALL_BYTES:
-        backend.gather(buffers, totals, [[], *destinations])
-        return
-    for arrays, payload in zip(destinations, agreement.payloads[1:], strict=False):
-        wire.Writer(arrays).write(payload)
 
 
 def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:

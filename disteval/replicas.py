@@ -42,6 +42,8 @@ class Replicas:
 
     Attributes:
         variables: The model's weights, in its order; what its metrics hold does not count.
+        forms: What of each variable has to be equal everywhere: shape, dtype, whether it is
+            trained.
     """
 
     def __init__(self, model: Any, backend: Backend) -> None:
@@ -51,6 +53,10 @@ class Replicas:
         tensors = [v if isinstance(v, tf.Variable) else v.value for v in self.variables]
         #: Each variable as it would be saved, and its copies on the local replicas.
         self._saved = tensors
+        self.forms = [
+            [list(tensor.shape), tensor.dtype.name, bool(variable.trainable)]
+            for variable, tensor in zip(self.variables, tensors, strict=True)
+        ]
         local = backend.strategy.experimental_local_results
         self._copies: list[tuple[tf.Variable, ...]] = [local(tensor) for tensor in tensors]
 
@@ -73,19 +79,35 @@ class Replicas:
             For each variable that differs somewhere, the ranks on which it does.
 
         Raises:
-            DistEvalError: The ranks have different numbers of variables.
+            ReplicaDivergenceError: The ranks have different models.
         """
-        tables = [np.frombuffer(status.data, np.int64) for status in statuses]
-        count = len(self.variables)
-        if any(len(table) % max(count, 1) or len(table) < count for table in tables):
-            raise DistEvalError(
-                "the model has another number of variables on each rank. Expected: the same "
-                "model everywhere."
+        self._check_forms([status.own["variables"] for status in statuses])
+        if not self.variables:
+            return {}
+        tables = [
+            np.frombuffer(status.data, np.int64).reshape(len(self.variables), -1)
+            for status in statuses
+        ]
+        different = np.stack([(table != tables[0][:, :1]).any(axis=1) for table in tables])
+        where = {i: np.flatnonzero(column).tolist() for i, column in enumerate(different.T)}
+        return {i: ranks for i, ranks in where.items() if ranks}
+
+    def _check_forms(self, forms: Sequence[list[Any]]) -> None:
+        """Raises, on every rank alike, if a rank has another model than the chief."""
+        for rank, own in enumerate(forms):
+            if own == forms[0]:
+                continue
+            differences = (
+                f"variable {i} is {b[1]} of shape {b[0]}, {'' if b[2] else 'not '}trainable, and "
+                f"on rank 0 {a[1]} of shape {a[0]}, {'' if a[2] else 'not '}trainable"
+                for i, (a, b) in enumerate(zip(forms[0], own, strict=False))
+                if a != b
             )
-        tables = [table.reshape(count, -1) if count else table.reshape(0, 2) for table in tables]
-        different = [(table != tables[0][:, :1]).any(axis=1) for table in tables]
-        ranks = {i: [r for r, row in enumerate(different) if row[i]] for i in range(count)}
-        return {i: where for i, where in ranks.items() if where}
+            counts = f"there are {len(own)} variables, and {len(forms[0])} on rank 0"
+            raise ReplicaDivergenceError(
+                f"rank {rank} has another model than rank 0: {next(differences, counts)}. "
+                "Expected: the same layers on every rank."
+            )
 
     def check(self, differing: dict[int, list[int]], mode: str) -> None:
         """Raises if the variables that differ cannot be lent; a collective if there are any.
@@ -111,14 +133,17 @@ class Replicas:
     def lent(self, differing: Sequence[int]) -> Iterator[None]:
         """Gives every replica the chief's values for the time of a block. A collective."""
         values = self._backend.broadcast([np.asarray(self._saved[i]) for i in differing])
-        kept = [[tf.identity(copy) for copy in self._copies[i]] for i in differing]
+        kept: list[list[tf.Tensor]] = []
         try:
-            for i, value in zip(differing, values, strict=True):
-                for copy in self._copies[i]:
-                    copy.assign(value)
+            if differing:
+                with self._backend.together("lending the state of rank 0"):
+                    kept = [[tf.identity(copy) for copy in self._copies[i]] for i in differing]
+                    for i, value in zip(differing, values, strict=True):
+                        for copy in self._copies[i]:
+                            copy.assign(value)
             yield
         finally:
-            for i, own in zip(differing, kept, strict=True):
+            for i, own in zip(differing, kept, strict=False):  # none, if there was no memory
                 for copy, value in zip(self._copies[i], own, strict=True):
                     copy.assign(value)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from disteval.backends import Backend
@@ -19,6 +21,7 @@ class Version:
         aliases: Aliases of the artifact.
         metadata: Metadata of the artifact.
         predictions: On the chief, the nest of arrays.
+        metrics: What the hooks add to `run.log`.
     """
 
     epoch: int
@@ -26,6 +29,7 @@ class Version:
     aliases: list[str]
     metadata: dict[str, Any]
     predictions: Any = None
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def start(
@@ -42,18 +46,32 @@ class Version:
         self.metadata |= {
             "replicas": backend.num_replicas,
             "samples": evaluation.num_samples,
+            "bytes": evaluation.num_bytes,
             "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
             "receipts": evaluation.receipts,
         }
 
-    def scalars(self) -> dict[str, float]:
-        """Returns what goes to `run.log`; nothing if there was no sharded inference."""
+    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Adds what a hook computed; numbers go to the metadata of the artifact, too."""
+        self.metrics |= metrics
+        # JSON has no NaN.
+        numbers = {
+            name: value
+            for name, value in metrics.items()
+            if isinstance(value, int | float) and math.isfinite(value)
+        }
+        self.metadata.setdefault("metrics", {}).update(numbers)
+
+    def scalars(self) -> dict[str, Any]:
+        """Returns what goes to `run.log`; nothing if there is nothing to tell."""
+        metrics = {f"eval/{name}": value for name, value in self.metrics.items()}
         seconds = self.metadata.get("seconds", {})
         if "inference" not in seconds:
-            return {}
+            return {"eval/epoch": self.epoch, **metrics} if metrics else {}
         total = seconds["inference"] + seconds["gather"]
         return {
             "eval/epoch": self.epoch,
             "eval/samples_per_sec": self.metadata["samples"] / max(total, 1e-9),
             **{f"eval/seconds_{phase}": value for phase, value in seconds.items()},
+            **metrics,
         }

@@ -1,68 +1,28 @@
-"""Shows the tables of a W&B run that was logged offline, read back from its artifacts.
-
-W&B has no public way to read an artifact before it is synced. So this reads the file that
-`wandb sync` would send: LevelDB's log format around the protobuf messages of `wandb.proto`, which
-is private to W&B and may change with any version.
-"""
+"""Shows the tables of a W&B run that was logged offline, read back from its artifacts."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2
-
-FILE_HEADER = 7
-BLOCK = 32768
-RECORD_HEADER = struct.Struct("<IHB")  # checksum, length, kind
-WHOLE, LAST = 1, 4  # the kinds that end a record; the others are its first and middle parts
+from disteval.report.transactions import StoredArtifact, read_artifacts
 
 
-def read_records(path: Path) -> Iterator[bytes]:
-    data = path.read_bytes()
-    position, record = FILE_HEADER, b""
-    while position < len(data):
-        rest_of_block = BLOCK - position % BLOCK
-        if rest_of_block < RECORD_HEADER.size:  # filled with zeros
-            position += rest_of_block
-            continue
-        _, length, kind = RECORD_HEADER.unpack_from(data, position)
-        position += RECORD_HEADER.size
-        record += data[position : position + length]
-        position += length
-        if kind in (WHOLE, LAST):
-            yield record
-            record = b""
-
-
-def read_artifacts(run_directory: Path) -> list[Any]:
-    """The artifacts of a run, in the order in which they were logged."""
-    artifacts = []
-    for path in run_directory.glob("*.wandb"):
-        for data in read_records(path):
-            record = wandb_internal_pb2.Record.FromString(data)
-            if record.HasField("artifact"):
-                artifacts.append(record.artifact)
-    return artifacts
-
-
-def full_name(artifact: Any) -> str:
+def full_name(artifact: StoredArtifact) -> str:
     return f"{artifact.name} ({', '.join(sorted(artifact.aliases))})"
 
 
-def describe(artifact: Any) -> Iterator[str]:
-    entries = artifact.manifest.contents
-    references = sum(bool(entry.ref) for entry in entries)
-    files = len(entries) - references
-    yield f"{full_name(artifact)}: {files} files, {references} references"
-    for entry in entries:
-        if entry.path.endswith(".table.json"):
-            yield f"  {entry.path}: {entry.local_path or entry.ref}"
+def describe(artifact: StoredArtifact) -> Iterator[str]:
+    references = set(artifact.references)
+    own = [path for path in artifact.files if path not in references]
+    yield f"{full_name(artifact)}: {len(own)} files, {len(references)} references"
+    for path, file in artifact.files.items():
+        if path.endswith(".table.json"):
+            yield f"  {path}: {file}"
 
 
 def format_cell(cell: Any) -> str:
@@ -93,8 +53,9 @@ def main() -> None:
     if not predictions:
         sys.exit("No prediction table was logged.")
     last = predictions[-1]
-    paths = [e.local_path for e in last.manifest.contents if e.path.endswith(".table.json")]
-    table = json.loads(Path(paths[0]).read_text())
+    # Those that it refers to are in folders.
+    path = next(p for p in last.files if p.endswith(".table.json") and "/" not in p)
+    table = json.loads(last.files[path].read_text())
     print(f"\nThe first of {len(table['data'])} rows of {full_name(last)}:")
     print(*format_rows(table, args.rows), sep="\n")
 

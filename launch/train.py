@@ -46,7 +46,7 @@ class HorovodModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         import horovod.tensorflow as hvd
 
-        x, y = data
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         with hvd.DistributedGradientTape(tf.GradientTape()) as tape:
             outputs = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=outputs)
@@ -100,10 +100,15 @@ def start_horovod() -> tuple[int, int]:
     import horovod.tensorflow as hvd
 
     hvd.init()
+    use_gpu(hvd.local_rank())
+    return hvd.rank(), hvd.size()
+
+
+def use_gpu(number: int) -> None:
+    """Leaves the other GPUs of this machine to the other ranks."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        tf.config.set_visible_devices(gpus[hvd.local_rank()], "GPU")
-    return hvd.rank(), hvd.size()
+        tf.config.set_visible_devices(gpus[number], "GPU")
 
 
 def mirrored_strategy(replicas: int | None) -> tf.distribute.Strategy:
@@ -194,11 +199,15 @@ def broadcast_weights(model: keras.Model) -> None:
     hvd.broadcast_variables(tf_variables(model.variables), root_rank=0)
 
 
+def read_wandb_key() -> None:
+    """The launchers pass the key on in a file that only this user can read."""
+    key_file = Path(os.environ.get("DISTEVAL_WANDB_KEY_FILE", ""))
+    if key_file.is_file():  # not on another machine
+        os.environ["WANDB_API_KEY"] = key_file.read_text()
+
+
 def start_wandb(args: argparse.Namespace) -> Any:
-    # launch/horovod.sh passes the key on in a file that only this user can read.
-    key_file = os.environ.get("DISTEVAL_WANDB_KEY_FILE")
-    if key_file:
-        os.environ["WANDB_API_KEY"] = Path(key_file).read_text()
+    read_wandb_key()
     return wandb.init(project="disteval-demo", config=vars(args))
 
 

@@ -34,7 +34,8 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
         backend: `"auto"`, `"single"`, `"mirrored"`, `"horovod"` or `"multiworker"`. Auto is
             Horovod if the script imported and initialized it and its size is above 1; else the
             strategy of `model`; else a single device.
-        model: The Keras model, for its strategy; without one, the strategy in scope counts.
+        model: The Keras model, for its strategy; without one, the strategy in scope counts, and
+            outside of any the workers of `TF_CONFIG`.
         timeout: Seconds to wait for other ranks before an error.
 
     Returns:
@@ -60,10 +61,14 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
             f"{type(strategy).__name__}. Build it in `with strategy.scope():`, or use "
             'backend="auto".'
         )
-    if name == "multiworker" and backend != "single":
-        from disteval.backends.multiworker import MultiWorkerBackend
+    if backend in ("auto", "multiworker") and (name == "multiworker" or model is None):
+        from disteval.backends.multiworker import MultiWorkerBackend, describes_workers
 
-        return MultiWorkerBackend(strategy, timeout)
+        if name == "multiworker":
+            return MultiWorkerBackend(strategy, timeout)
+        if name == "single" and (backend == "multiworker" or describes_workers()):
+            # Outside of the scope, as where a callback is made: TF_CONFIG says who this is.
+            return MultiWorkerBackend(None, timeout)
     if name == "mirrored" and backend != "single":
         return Backend("mirrored", strategy)
     return Backend("single", _one_device())

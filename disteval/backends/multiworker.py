@@ -1,7 +1,14 @@
-"""`tf.distribute.MultiWorkerMirroredStrategy`: workers that `TF_CONFIG` describes."""
+"""`tf.distribute.MultiWorkerMirroredStrategy`: workers that `TF_CONFIG` describes.
+
+Keras 3's own `fit` fails under this strategy ("Attempt to convert a value (PerReplica...)"). Train
+with a loop of your own, or with Keras 2: `pip install tf-keras` and `TF_USE_LEGACY_KERAS=1`, as
+`launch/multiworker.sh` does.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -9,9 +16,13 @@ import tensorflow as tf
 
 from disteval.agreement import NOTHING
 from disteval.backends.peers import PeerBackend
+from disteval.errors import DistEvalError
 
-# Lengths are rounded up to powers of two from here on, since each length is a trace of its own.
-MIN_WORDS = 1 << 10
+# TensorFlow finds the partners of a collective by the number of their group and of the collective.
+# Those of a strategy are counted as they are called, on whatever thread. These have a group of
+# their own, so that signs of life on a thread never meet a strategy's collective.
+_GROUP = 0x64697374
+_numbers = itertools.count()
 
 
 class MultiWorkerBackend(PeerBackend):
@@ -19,50 +30,83 @@ class MultiWorkerBackend(PeerBackend):
 
     TensorFlow's collectives have no gather to one rank, so that the pieces of a gather pass
     through every worker; none keeps them but the chief.
+
+    Args:
+        strategy: The strategy; `None` before there is one, which is enough to know who this is.
+        timeout: Seconds to wait for other workers.
     """
 
     def __init__(self, strategy: Any, timeout: float = 600) -> None:
         super().__init__("multiworker", strategy, timeout)
-        self._resolver = strategy.cluster_resolver
-        self._cluster: dict[str, list[str]] = self._resolver.cluster_spec().as_dict()
+        resolver = strategy.cluster_resolver if strategy is not None else _resolver()
+        self._cluster: dict[str, list[str]] = resolver.cluster_spec().as_dict()
+        self._type = resolver.task_type
+        self._task = int(resolver.task_id or 0)
 
     @property
     def rank(self) -> int:
-        before = 0 if self._resolver.task_type == "chief" else len(self._cluster.get("chief", []))
-        return before + int(self._resolver.task_id)
+        return self._task if self._type == "chief" else self._num("chief") + self._task
 
     @property
     def size(self) -> int:
-        return len(self._cluster.get("chief", [])) + len(self._cluster.get("worker", []))
+        # Without TF_CONFIG, the strategy is that of one worker.
+        return max(self._num("chief") + self._num("worker"), 1)
+
+    @property
+    def local_replicas(self) -> int:
+        if self.strategy is None:  # asking for logical devices would create them too early
+            return max(len(tf.config.get_visible_devices("GPU")), 1)
+        return super().local_replicas
+
+    def _num(self, task_type: str) -> int:
+        return len(self._cluster.get(task_type, []))
 
     def _send(
         self, record: np.ndarray, payload: np.ndarray
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        lengths = np.array([len(record), len(payload)], np.int64).view(np.uint8)
-        joined = self._run(lambda: self._allgather(np.concatenate([lengths, record, payload])))
-        records, payloads = [], []
-        for _ in range(self.size):
-            first, second = (int(n) for n in joined[:16].view(np.int64))
-            records.append(joined[16 : 16 + first])
-            payloads.append(joined[16 + first : 16 + first + second] if self.is_chief else NOTHING)
-            joined = joined[4 * _num_words(16 + first + second) :]
+        heads = self._allgather(np.array([self.rank, len(record), len(payload)], np.int64))
+        sent = np.concatenate([record, payload])
+        filled = np.zeros(heads[:, 1:].sum(axis=1).max(), np.uint8)  # all send as much
+        filled[: len(sent)] = sent
+        rows = self._allgather(filled)
+        records, payloads = [NOTHING] * self.size, [NOTHING] * self.size
+        for (rank, first, second), row in zip(heads.tolist(), rows, strict=True):
+            records[rank] = row[:first]
+            if self.is_chief:
+                payloads[rank] = row[first : first + second]
         return records, payloads
 
-    def _allgather(self, data: np.ndarray) -> np.ndarray:
-        """Joins the bytes of all ranks, each filled up to `_num_words`."""
-        words = np.zeros(_num_words(len(data)), np.int32)
-        words.view(np.uint8)[: len(data)] = data
-        first = tf.constant(words)
-        per_replica = self.strategy.experimental_distribute_values_from_function(
-            lambda context: (
-                first
-                if context.replica_id_in_sync_group % self.local_replicas == 0
-                else first[:0]  # one replica speaks for the process
+    def _allgather(self, row: np.ndarray) -> np.ndarray:
+        """Stacks the rows of all ranks, which have the same form; in one order, but any."""
+        return self._run(lambda: self._collective(row))
+
+    def _collective(self, row: np.ndarray) -> np.ndarray:
+        if self.strategy is None:
+            raise DistEvalError(
+                'backend="multiworker" needs a model that was built in the scope of a '
+                "tf.distribute.MultiWorkerMirroredStrategy. Received: none."
             )
-        )
-        return np.asarray(self.strategy.gather(per_replica, axis=0)).view(np.uint8)
+        if self.size == 1:
+            return row[np.newaxis]
+        # Bytes in words of 4: TensorFlow's ring does not know bytes.
+        words = np.zeros(-(-row.nbytes // 4), np.int32)
+        words.view(np.uint8)[: row.nbytes] = row.view(np.uint8)
+        with tf.device(f"/job:{self._type}/replica:0/task:{self._task}/device:CPU:0"):
+            gathered = tf.raw_ops.CollectiveGatherV2(
+                input=tf.constant(words),
+                group_size=self.size,
+                group_key=_GROUP,
+                instance_key=next(_numbers),
+                ordering_token=[],
+            )
+        stacked = np.asarray(gathered).reshape(self.size, -1).view(np.uint8)
+        return stacked[:, : row.nbytes].view(row.dtype)
 
 
-def _num_words(num_bytes: int) -> int:
-    """Returns the number of int32 that so many bytes travel in."""
-    return max(MIN_WORDS, 1 << (-(-num_bytes // 4) - 1).bit_length())
+def describes_workers() -> bool:
+    """Whether `TF_CONFIG` makes this process one of several workers."""
+    return "TF_CONFIG" in os.environ and MultiWorkerBackend(None).size > 1
+
+
+def _resolver() -> Any:
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver()

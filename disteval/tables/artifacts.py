@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import wandb
+from wandb.sdk.artifacts.artifact_instance_cache import artifact_instance_cache_by_client_id
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.wandb_run import TeardownHook, TeardownStage
 
@@ -47,6 +48,8 @@ class PredictionArtifact(wandb.Artifact):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(name, type=type, metadata=metadata)
+        # W&B would hold it, with its table, until a hundred others were made; nobody asks for it.
+        artifact_instance_cache_by_client_id.pop(self._client_id, None)
         self._data = data
         self._data_table = data_table
         self._data_path = data_path
@@ -96,14 +99,17 @@ class TableLog:
         run: The run; online, offline or disabled.
         writer: What builds the tables; it is drained before the run finishes.
         partitions: Over how many tables of an artifact the rows are spread.
+        keep_local: Keep on disk what was uploaded; what is logged offline stays there anyway.
     """
 
-    def __init__(self, run: wandb.Run, writer: Writer, partitions: int = 1) -> None:
+    def __init__(
+        self, run: wandb.Run, writer: Writer, partitions: int = 1, keep_local: bool = False
+    ) -> None:
         self.run = run
         self._writer = writer
         self._partitions = partitions
         self._data: _Data | None = None
-        self._uploads = None if run.offline or run.disabled else Uploads(run)
+        self._uploads = None if run.offline or run.disabled else Uploads(run, keep_local)
         if not run.disabled:
             # Nothing public is called before a run finishes, be it by `finish` or by leaving a
             # `with` block, and callbacks learn nothing of a `fit` that was interrupted.

@@ -123,7 +123,8 @@ def build_pred_table(
         table.add_column("row", data.get_index())
     for name in names:
         if name in given:
-            table.add_column(name, plain_column(given[name]))
+            # Optional as in a table of `add_data`: for W&B, NaN is no number.
+            table.add_column(name, plain_column(given[name]), optional=True)
         elif name in number:
             table.add_column(name, [number[name]] * rows)
         elif not by_row:

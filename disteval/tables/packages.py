@@ -23,6 +23,8 @@ from wandb.sdk.artifacts.staging import get_staging_dir
 from disteval.errors import DistEvalError
 
 DESCRIPTION = "package.json"
+# The folder in which packages stay after their upload, for `python -m disteval report`.
+KEPT = "kept"
 
 # Aliases that move from one version to the next.
 MOVING = frozenset({"latest", "best"})
@@ -148,9 +150,13 @@ class Package:
         self.description["aliases"] = [a for a in self.description["aliases"] if a not in aliases]
         write_json(self.directory / DESCRIPTION, self.description)
 
-    def delete(self) -> None:
-        """Removes the package, once its artifact is committed."""
-        shutil.rmtree(self.directory)
+    def finish(self) -> None:
+        """Removes the package, once its artifact is committed, or moves it to those to keep."""
+        kept = self.directory.parent / KEPT
+        if kept.exists():
+            self.directory.rename(kept / self.name)
+        else:
+            shutil.rmtree(self.directory)
 
 
 def new_folder(run: wandb.Run) -> Path:
@@ -175,9 +181,10 @@ def directory_name(number: int, name: str, aliases: list[str]) -> str:
 
 
 def find(directory: Path) -> Iterator[Package]:
-    """Yields the packages below a directory, in the order in which they were written."""
+    """Yields the packages to upload below a directory, in the order in which they were written."""
     for description in sorted(directory.rglob(DESCRIPTION)):
-        yield Package(description.parent)
+        if description.parent.parent.name != KEPT:
+            yield Package(description.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

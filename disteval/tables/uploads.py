@@ -36,14 +36,17 @@ class Uploads:
 
     Args:
         run: The W&B run, online.
+        keep_local: Keep the packages on disk after their upload.
 
     Attributes:
         folder: Where the packages are.
     """
 
-    def __init__(self, run: wandb.Run) -> None:
+    def __init__(self, run: wandb.Run, keep_local: bool = False) -> None:
         self.run = run
         self.folder = packages.new_folder(run)
+        if keep_local:
+            (self.folder / packages.KEPT).mkdir()
         self._queue: queue.Queue[Package] = queue.Queue()
         self._data: dict[str, wandb.Artifact] = {}
         self._failed: list[Package] = []
@@ -146,7 +149,7 @@ class Uploads:
         if package.is_data:
             self._data[package.name] = artifact
             self._describe()
-        package.delete()
+        package.finish()
         self._failed = [other for other in self._failed if other is not package]
         for older in self._failed:
             if older.description["name"] == package.description["name"]:
@@ -204,7 +207,7 @@ def _upload_folder(folder: Path) -> int:
                 data[package.name] = artifact
                 known["data"][package.name] = artifact.qualified_name
                 packages.write_json(folder / RUN, known)
-            package.delete()
+            package.finish()
             count += 1
     return count
 

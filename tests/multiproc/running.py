@@ -1,9 +1,14 @@
-"""Runs a script of `scripts/` as a user would: alone, on logical devices, or under horovodrun."""
+"""Runs a script of `scripts/` as a user would: alone, on logical devices, or in several processes.
+
+`python running.py N COMMAND...` runs a command in N processes, each a worker of TF_CONFIG.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +34,8 @@ def run(
     Args:
         script: A file of `scripts/`, or a path.
         args: Its arguments.
-        launch: `("single", 1)`, `("mirrored", replicas)` or `("horovod", ranks)`.
+        launch: `("single", 1)`, `("mirrored", replicas)`, `("horovod", ranks)` or
+            `("multiworker", workers)`.
         env: Variables in addition to those of this process.
         timeout: Seconds until the test fails.
         cwd: Where it runs.
@@ -38,6 +44,8 @@ def run(
     command = [sys.executable, str(SCRIPTS / script), *map(str, args)]
     if backend == "horovod":
         command = [str(BIN / "horovodrun"), "--gloo", "-np", str(replicas), *command]
+    if backend == "multiworker":
+        command = [sys.executable, __file__, str(replicas), *command]
     process = subprocess.Popen(
         command,
         env=os.environ | _defaults(launch) | dict(env or {}),
@@ -63,8 +71,30 @@ def check(*args: object, **kwargs: object) -> str:
     return done.stdout
 
 
+def free_ports(count: int) -> list[int]:
+    """Returns ports of loopback that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def run_workers(count: int, command: list[str]) -> int:
+    """Runs a command as workers of MultiWorkerMirroredStrategy; the first status that is not 0."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(count)]}
+    configs = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(count)]
+    workers = [
+        subprocess.Popen(command, env=os.environ | {"TF_CONFIG": json.dumps(config)})
+        for config in configs
+    ]
+    return next((status for status in [worker.wait() for worker in workers] if status), 0)
+
+
 def _defaults(launch: Launch) -> dict[str, str]:
-    return {
+    # Keras 3's own `fit` fails under MultiWorkerMirroredStrategy.
+    keras_2 = {"TF_USE_LEGACY_KERAS": "1"} if launch[0] == "multiworker" else {}
+    return keras_2 | {
         "DISTEVAL_TEST_BACKEND": launch[0],
         "DISTEVAL_TEST_REPLICAS": str(launch[1]),
         # The machine is small: one thread for each process.
@@ -75,3 +105,7 @@ def _defaults(launch: Launch) -> dict[str, str]:
         "PYTHONPATH": f"{SCRIPTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+if __name__ == "__main__":
+    sys.exit(run_workers(int(sys.argv[1]), sys.argv[2:]))

@@ -214,7 +214,7 @@ def test_peers_learn_what_each_of_them_says() -> None:
 
     results = meeting.together(block)
     expected = [
-        Status(rank, "here", {}, {"rank": rank}, True, None, bytes([rank])) for rank in range(3)
+        Status(rank, "here", {}, {"rank": rank}, done=True, data=bytes([rank])) for rank in range(3)
     ]
     assert [statuses for statuses, _ in results] == [expected] * 3
     assert results[0][1] == [b"", b"\x01", b"\x02\x02"]

@@ -1,16 +1,17 @@
-"""Which engine is chosen, what one process does alone, and how bytes are cut for Horovod."""
+"""Which engine is chosen, what one process does alone, and how bytes travel in pieces."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import disteval
 from disteval.agreement import Agreement, Status
 from disteval.backends import NAMES, Backend
+from disteval.backends.peers import _pieces
 from disteval.errors import DataError, DistEvalError
 from disteval.wire import Writer, bytes_of
 
@@ -88,7 +89,7 @@ def test_one_process_agrees_with_itself() -> None:
         agreement.own, agreement.data = {"m": 2}, b"\x00"
         agreement.check()
         assert not agreement.statuses
-    assert agreement.statuses == [Status(0, "here", {"n": 1}, {"m": 2}, True, None, b"\x00")]
+    assert agreement.statuses == [Status(0, "here", {"n": 1}, {"m": 2}, done=True, data=b"\x00")]
 
 
 @pytest.mark.parametrize("error", [ValueError("own"), DataError("own"), KeyboardInterrupt()])
@@ -130,11 +131,11 @@ BUFFERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(BUFFERS, st.integers(1, 40))
 def test_pieces_are_equal_and_fill_the_arrays_of_the_chief(
     forms: list[tuple[object, tuple[int, ...]]], piece_bytes: int
 ) -> None:
-    horovod = pytest.importorskip("disteval.backends.horovod", exc_type=DistEvalError)
     random = np.random.default_rng(0)
     buffers = [
         np.frombuffer(random.bytes(int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(
@@ -143,7 +144,7 @@ def test_pieces_are_equal_and_fill_the_arrays_of_the_chief(
         for kind, shape in forms
     ]
     total = sum(buffer.nbytes for buffer in buffers)
-    pieces = horovod._pieces(buffers, piece_bytes)
+    pieces = _pieces(buffers, piece_bytes)
     taken = [next(pieces) for _ in range(max(-(-total // piece_bytes), 1))]
     assert [len(piece) for piece in taken[:-1]] == [piece_bytes] * (len(taken) - 1)
     assert sum(map(len, taken)) == total

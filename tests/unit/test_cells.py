@@ -192,7 +192,7 @@ def test_references_outlive_w_and_b_s_memory_of_artifacts(run: wandb.Run) -> Non
             predictions.add_data(epoch, *reference[i], 2 - i)
         predictions.add_column("row", table.get_index())
         version = PredictionArtifact(
-            "predictions", "evaluation", data, {id(table): table_path}, {"epoch": epoch}
+            "predictions", "evaluation", data, table, table_path, {"epoch": epoch}
         )
         version.add(predictions, "eval_data")
         run.log_artifact(version)
@@ -221,9 +221,9 @@ def test_references_outlive_w_and_b_s_memory_of_artifacts(run: wandb.Run) -> Non
 def test_media_of_the_predictions_themselves_are_files(run: wandb.Run) -> None:
     table = ground_truth()
     data = wandb.Artifact("val", "dataset")
-    data.add(table, "val_data")
+    path = data.add(table, "val_data").path
     run.log_artifact(data)
-    version = PredictionArtifact("predictions", "evaluation", data, {})
+    version = PredictionArtifact("predictions", "evaluation", data, table, path)
     version.add(wandb.Table(columns=["mask"], data=[[image(9)]]), "eval_data")
     run.log_artifact(version)
     (mask,) = (entry for path, entry in version.manifest.entries.items() if "images" in path)

@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
+from .common import b64_to_hex
 from .faults import Faults
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,12 @@ class WandbBackend:
         """What the server knows, as `State.snapshot` tells it."""
         with _opener.open(f"{self.url}/_state", timeout=60) as answer:
             return json.load(answer)
+
+    def content(self, artifact: dict[str, Any], path: str) -> Any:
+        """What a JSON file holds, of an artifact as `state` tells it."""
+        digest = b64_to_hex(artifact["manifest"][path]["digest"])
+        folder = self.uploads / "artifacts" / artifact["entity"] / artifact["project"]
+        return json.loads((folder / artifact["collection"] / digest).read_text())
 
     def faults(self, **plan: Any) -> None:
         """Replaces the plan of faults by `plan` (see `faults.Faults`); without any, clears it."""

@@ -22,4 +22,6 @@ def start() -> tf.distribute.Strategy:
         logical = [tf.config.LogicalDeviceConfiguration()] * REPLICAS
         tf.config.set_logical_device_configuration(cpu, logical)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)])
+    elif BACKEND == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()

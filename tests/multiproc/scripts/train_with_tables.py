@@ -99,7 +99,8 @@ if __name__ == "__main__":
     model.fit(X, Y, epochs=args.epochs, batch_size=8, verbose=0, callbacks=[callback])
     if args.callback == "disteval":
         # One trace for each local replica, however many epochs there were.
-        assert len(traces) == strategy.num_replicas_in_sync, len(traces)
+        local_replicas = disteval.get_backend(model=model).local_replicas
+        assert len(traces) == local_replicas, len(traces)
     if chief:
         assert bool(wandb_processes()) != wandb.run.disabled
         wandb.finish()

@@ -1,0 +1,160 @@
+"""Which column of a table is what, and its values in a form that a page can hold.
+
+A column is recognised by its values and by the words of its name, so that tables of any
+`WandbEvalCallback` will do: `predicted_class` and `predictedClass` both hold the word `predicted`.
+Of several columns that hold one of the words of a role, the one with the earliest word in the list
+is taken, then the first. Each column has one role at most, given out in the order of `ROLES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+MAX_TEXT = 300
+# With more, a column holds free text or identifiers.
+MAX_CLASSES = 2000
+NO_RANK = 1000
+
+
+def is_picture(cell: Any) -> bool:
+    """Whether a cell is a `wandb.Image`."""
+    return isinstance(cell, dict) and cell.get("_type") == "image-file"
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell is a number, and no bool."""
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def is_bool(cell: Any) -> bool:
+    """Whether a cell is a bool."""
+    return isinstance(cell, bool)
+
+
+def is_scalar(cell: Any) -> bool:
+    """Whether a cell is text, a number or a bool."""
+    return isinstance(cell, str | int | float)
+
+
+def is_plain(cell: Any) -> bool:
+    """Whether a cell is a scalar, or a list, as the classes of a multi-label sample are."""
+    return is_scalar(cell) or isinstance(cell, list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """What a column may be.
+
+    Attributes:
+        fits: Whether a cell can be in such a column; all but the empty ones have to.
+        words: Words of its name, the surest first; empty for any name.
+    """
+
+    fits: Callable[[Any], bool]
+    words: tuple[str, ...] = ()
+
+
+ROLES: dict[str, Role] = {
+    "picture": Role(is_picture),
+    "correct": Role(is_bool, ("correct", "right")),
+    "confidence": Role(is_number, ("confidence", "probability", "prob", "score", "certainty")),
+    "loss": Role(is_number, ("loss", "error", "residual")),
+    "prediction": Role(is_plain, ("prediction", "predicted", "pred", "guess", "output")),
+    "truth": Role(
+        is_plain, ("truth", "label", "target", "actual", "true", "gt", "class", "category", "y")
+    ),
+    "key": Role(is_scalar, ("index", "idx", "id", "key", "row")),
+}
+
+
+def recognise(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """Returns the column of each role that one was found for."""
+    free = {name: _words(name) for name in columns}
+    found: dict[str, str] = {}
+    for name_of_role, role in ROLES.items():
+        ranks = {name: _rank(role, words) for name, words in free.items()}
+        for name in sorted(free, key=lambda name: ranks[name]):
+            column = columns[name]
+            if ranks[name] == NO_RANK or not _all_fit(role, column):
+                continue
+            if name_of_role == "key" and len(set(column)) < len(column):
+                continue
+            found[name_of_role] = name
+            del free[name]
+            break
+    return found
+
+
+def _words(name: str) -> list[str]:
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return re.findall(r"[a-z]+", parted.lower())
+
+
+def _rank(role: Role, words: Iterable[str]) -> int:
+    if not role.words:
+        return 0
+    return min((role.words.index(word) for word in words if word in role.words), default=NO_RANK)
+
+
+def _all_fit(role: Role, column: Sequence[Any]) -> bool:
+    cells = [cell for cell in column if cell is not None]
+    return bool(cells) and all(map(role.fits, cells))
+
+
+def are_classes(*columns: Sequence[Any]) -> bool:
+    """Whether columns hold classes: text, bools or whole numbers, and not too many of them."""
+    cells = [cell for column in columns for cell in column if cell is not None]
+    return (
+        all(
+            isinstance(cell, str | int) or (isinstance(cell, float) and cell.is_integer())
+            for cell in cells
+        )
+        and len(set(cells)) <= MAX_CLASSES
+    )
+
+
+def class_name(cell: Any, names: Mapping[int, str]) -> str:
+    """Returns a class by name, as far as it has one.
+
+    Args:
+        cell: Text, which is the name, a whole number or a bool.
+        names: Names of the numbers, as in the `wandb.Classes` of the pictures.
+    """
+    if isinstance(cell, str | bool):
+        return str(cell)
+    return names.get(int(cell), str(int(cell)))
+
+
+def encode(column: Sequence[Any]) -> dict[str, Any]:
+    """Returns the values of a column as JSON can hold them, and what `kind` they are."""
+    if _all_fit(Role(is_number), column):
+        return {"kind": "number", "values": [_number(cell) for cell in column]}
+    return {"kind": "text", "values": [None if cell is None else _text(cell) for cell in column]}
+
+
+def _number(cell: Any) -> Any:
+    if not isinstance(cell, float):
+        return cell
+    # JSON has no NaN; JavaScript's Number() reads these words.
+    if math.isnan(cell):
+        return "NaN"
+    if math.isinf(cell):
+        return "Infinity" if cell > 0 else "-Infinity"
+    return float(f"{cell:.5g}")
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, str):
+        text = cell
+    elif isinstance(cell, dict) and "_type" in cell:
+        text = str(cell.get("path", cell["_type"]))
+    elif isinstance(cell, list):
+        text = ", ".join(str(_number(item)) if is_number(item) else str(item) for item in cell)
+    else:
+        text = str(cell) if isinstance(cell, bool) else json.dumps(cell)
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

@@ -1,0 +1,142 @@
+// The page: what is chosen, and what follows from it.
+
+const part = (id) => document.getElementById(id);
+
+const state = {
+  first: versions[versions.length - 1],
+  second: null, // the version to compare with
+  truth: null, // the number of a class
+  predicted: null,
+  show: "all",
+  sort: "", // a column with numbers; none for the order of the rows
+  order: 1,
+  page: 0,
+};
+
+function versionOptions() {
+  return versions.map((version, i) => [String(i), version.best ? `${version.name} (best)` : version.name]);
+}
+
+function classOptions(role) {
+  const counts = new Map();
+  const column = state.first.role(role);
+  if (column?.kind !== "class") return [["", "all"]];
+  for (const value of column.values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const known = data.classes.map((name, i) => [String(i), `${name} (${format(counts.get(i) ?? 0)})`]);
+  return [["", "all"], ...known];
+}
+
+function showOptions() {
+  return Object.entries(shows(state)).map(([value, [text]]) => [value, text]);
+}
+
+// Gives up a choice that the version has not got.
+function offer(id, options, chosen) {
+  const value = options.some(([option]) => option === chosen) ? chosen : options[0][0];
+  fillSelect(part(id), options, value);
+  return value;
+}
+
+function tiles(version) {
+  const { right, known } = version.count();
+  const entries = [["Samples", format(version.rows)]];
+  if (known) entries.push(["Correct", percent(right, known)], ["Wrong", format(known - right)]);
+  for (const name of [version.roles.confidence, version.roles.loss].filter(Boolean)) {
+    const values = version.column(name).values.filter((value) => Number.isFinite(value));
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    entries.push([`Mean ${name}`, values.length ? format(mean) : "–"]);
+  }
+  return entries;
+}
+
+function drawTiles() {
+  const second = state.second ? new Map(tiles(state.second)) : new Map();
+  part("summary").replaceChildren(
+    ...tiles(state.first).map(([name, value]) =>
+      element("div", { class: "card tile" },
+        element("span", { class: "muted cut", title: name }, name),
+        element("b", {}, value),
+        second.has(name) ? element("small", { class: "muted" }, `${state.second.name}: ${second.get(name)}`) : null)),
+  );
+}
+
+function drawMatrices() {
+  const shown = [state.first, state.second].filter((version) => version && hasClasses(version));
+  part("confusion").hidden = shown.length === 0;
+  part("matrices").replaceChildren(...shown.map((version) => drawMatrix(version, pickPair)));
+}
+
+function pickPair(version, truth, predicted) {
+  if (version !== state.first) [state.first, state.second] = [version, state.first];
+  Object.assign(state, { truth, predicted, show: "all", page: 0 });
+  drawVersions();
+  part("samples").scrollIntoView({ behavior: "smooth" });
+}
+
+function pickVersion(index) {
+  state.first = versions[index];
+  if (state.second === state.first) state.second = null;
+  drawVersions();
+}
+
+// Draws all that depends on which versions are chosen.
+function drawVersions() {
+  fillSelect(part("first"), versionOptions(), String(versions.indexOf(state.first)));
+  const others = versionOptions().filter(([value]) => versions[Number(value)] !== state.first);
+  fillSelect(part("second"), [["", "none"], ...others], String(versions.indexOf(state.second)));
+  const number = (text) => (text === "" ? null : Number(text));
+  const text = (choice) => (choice === null ? "" : String(choice));
+  state.truth = number(offer("truth", classOptions("truth"), text(state.truth)));
+  state.predicted = number(offer("predicted", classOptions("prediction"), text(state.predicted)));
+  state.show = offer("show", showOptions(), state.show);
+  state.sort = offer("sort", sortOptions(state), state.sort);
+  part("order").value = String(state.order);
+  drawTiles();
+  drawCharts(part("charts"), versions.indexOf(state.first), pickVersion);
+  drawMatrices();
+  drawRows();
+}
+
+// Draws the samples only.
+function drawRows() {
+  const rows = chooseRows(state);
+  const pages = Math.max(1, Math.ceil(rows.length / PAGE_SIZE));
+  state.page = Math.min(state.page, pages - 1);
+  const start = state.page * PAGE_SIZE;
+  drawSamples(part("grid"), rows.slice(start, start + PAGE_SIZE), state);
+  part("count").textContent = `${format(rows.length)} of ${format(state.first.rows)} samples`;
+  part("place").textContent = `page ${format(state.page + 1)} of ${format(pages)}`;
+  part("previous").disabled = state.page === 0;
+  part("next").disabled = state.page === pages - 1;
+}
+
+function turn(pages) {
+  state.page += pages;
+  drawRows();
+}
+
+function onFilter(id, read) {
+  part(id).addEventListener("change", (event) => {
+    Object.assign(state, { ...read(event.target.value), page: 0 });
+    drawRows();
+  });
+}
+
+part("first").addEventListener("change", (event) => pickVersion(Number(event.target.value)));
+part("second").addEventListener("change", (event) => {
+  state.second = event.target.value === "" ? null : versions[Number(event.target.value)];
+  drawVersions();
+});
+onFilter("truth", (value) => ({ truth: value === "" ? null : Number(value) }));
+onFilter("predicted", (value) => ({ predicted: value === "" ? null : Number(value) }));
+onFilter("show", (value) => ({ show: value }));
+onFilter("sort", (value) => ({ sort: value }));
+onFilter("order", (value) => ({ order: Number(value) }));
+part("reset").addEventListener("click", () => {
+  Object.assign(state, { truth: null, predicted: null, show: "all", sort: "", order: 1, page: 0 });
+  drawVersions();
+});
+part("previous").addEventListener("click", () => turn(-1));
+part("next").addEventListener("click", () => turn(1));
+
+drawVersions();

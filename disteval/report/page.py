@@ -1,0 +1,172 @@
+"""From versions to the page: the data that its script works on, and the HTML around it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from disteval.errors import DistEvalError
+from disteval.report import columns as roles
+from disteval.report.pictures import Pictures
+from disteval.report.read import Run, Version
+
+HERE = Path(__file__).parent
+SCRIPTS = ("data.js", "charts.js", "samples.js", "page.js")
+
+
+class PageData:
+    """The data of a page, with what versions have in common held once.
+
+    Args:
+        versions: The versions, in order.
+        rows: How many rows of each to show at most.
+    """
+
+    def __init__(self, versions: Sequence[Version], rows: int) -> None:
+        self._columns: dict[str, int] = {}
+        self._class_numbers: dict[str, int] = {}
+        self._rows = rows
+        found = [roles.recognise(version.columns) for version in versions]
+        self._class_names = _class_names(versions, found)
+        self._pictures = Pictures(_count_pictures(versions, found, rows))
+        pairs = zip(versions, found, strict=True)
+        self.versions = [self._encode_version(version, named) for version, named in pairs]
+
+    def json(self) -> dict[str, Any]:
+        """Returns what goes into the page, with the classes in their natural order."""
+        order = sorted(self._class_numbers, key=_natural)
+        place = {self._class_numbers[name]: i for i, name in enumerate(order)}
+        columns = [json.loads(column) for column in self._columns]
+        for column in columns:
+            if column["kind"] == "class":
+                column["values"] = [place.get(number) for number in column["values"]]
+        return {
+            "classes": order,
+            "pictures": self._pictures.found,
+            "columns": columns,
+            "versions": self.versions,
+        }
+
+    def _encode_version(self, version: Version, named: Mapping[str, str]) -> dict[str, Any]:
+        by_class = {named[role] for role in ("truth", "prediction") if role in named}
+        if not roles.are_classes(*(version.columns[name] for name in by_class)):
+            by_class = set()
+        encoded = {}
+        for name, column in version.columns.items():
+            cells = column[: self._rows]
+            if name == named.get("picture"):
+                pictures = [self._pictures.add(cell, version.files) for cell in cells]
+                value: dict[str, Any] = {"kind": "picture", "values": pictures}
+            elif name in by_class:
+                value = {"kind": "class", "values": [self._class_number(cell) for cell in cells]}
+            else:
+                value = roles.encode(cells)
+            encoded[name] = self._columns.setdefault(json.dumps(value), len(self._columns))
+        num_rows = len(next(iter(version.columns.values()), []))
+        return {
+            "epoch": version.metadata.get("epoch"),
+            "step": version.metadata.get("step"),
+            "best": "best" in version.aliases,
+            "rows": min(num_rows, self._rows),
+            "columns": encoded,
+            "roles": dict(named),
+            "metrics": _metrics(version),
+        }
+
+    def _class_number(self, cell: Any) -> int | None:
+        if cell is None:
+            return None
+        name = roles.class_name(cell, self._class_names)
+        return self._class_numbers.setdefault(name, len(self._class_numbers))
+
+
+def render(run: Run, rows: int) -> str:
+    """Returns the page of a run.
+
+    Args:
+        run: The run.
+        rows: How many rows of each version to show at most.
+
+    Raises:
+        DistEvalError: Jinja2 is not installed.
+    """
+    try:
+        import jinja2
+        from markupsafe import Markup
+    except ImportError:
+        raise DistEvalError("The report needs Jinja2: pip install 'disteval[report]'") from None
+
+    script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    style = (HERE / "page.css").read_text()
+    num_rows = max(len(next(iter(v.columns.values()), [])) for v in run.versions)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html").render(
+        run=run,
+        num_rows=num_rows,
+        shown_rows=min(num_rows, rows),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(_safe_json(PageData(run.versions, rows).json())),
+        # Only these two run, and nothing is fetched, whatever the data may hold.
+        policy=f"default-src 'none'; img-src data:; script-src {_digest(script)}; "
+        f"style-src {_digest(style)}",
+    )
+
+
+def _safe_json(data: Any) -> str:
+    """Returns JSON that cannot end the element that it is in."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _metrics(version: Version) -> dict[str, float]:
+    """Returns what the version's charts show: Keras' logs, and the scalars of `eval/`."""
+    values = {**version.metadata.get("logs", {}), **version.scalars}
+    return {
+        name: float(f"{value:.6g}")
+        for name, value in values.items()
+        if roles.is_number(value) and math.isfinite(value)
+    }
+
+
+def _count_pictures(
+    versions: Iterable[Version], found: Iterable[Mapping[str, str]], rows: int
+) -> int:
+    paths = set()
+    for version, named in zip(versions, found, strict=True):
+        if "picture" in named:
+            cells = version.columns[named["picture"]][:rows]
+            paths |= {repr([c.get(k) for k in ("path", "masks", "boxes")]) for c in cells if c}
+    return len(paths)
+
+
+def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]) -> dict[int, str]:
+    """Returns the names of numbered classes, from the `wandb.Classes` of the pictures."""
+    for version, named in zip(versions, found, strict=True):
+        for cell in version.columns.get(named.get("picture", ""), []):
+            path = version.files.get((cell or {}).get("classes", {}).get("path", ""))
+            if path is not None and path.exists():
+                known = json.loads(path.read_text())["class_set"]
+                return {int(item["id"]): str(item["name"]) for item in known}
+    return {}
+
+
+def _natural(name: str) -> tuple[bool, float, str]:
+    """Sorts numbers by their value, before text."""
+    is_number = name.isascii() and name.isdigit()
+    return not is_number, float(name) if is_number else 0.0, name

@@ -1,0 +1,117 @@
+"""Pictures small enough that thousands fit into one page, with their masks and boxes drawn in."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw
+
+# Pixels of all pictures together, which makes pages of some 10 MB at most for photographs.
+PIXELS = 30_000_000
+SMALLEST, LARGEST = 48, 192
+# What browsers show as it is.
+MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+# Colors of the classes of masks and boxes, told apart on light and dark pictures.
+COLORS = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#ffe119", "#bfef45"]
+
+
+class Pictures:
+    """The pictures of a page, each held once.
+
+    Args:
+        expected: How many there may be; the more, the smaller.
+
+    Attributes:
+        found: `[caption, data URI]` of each; the caption is the name of its masks or boxes.
+    """
+
+    def __init__(self, expected: int) -> None:
+        edge = math.isqrt(PIXELS // max(expected, 1))
+        self._edge = min(max(edge, SMALLEST), LARGEST)
+        self._known: dict[str, int] = {}
+        self.found: list[list[str]] = []
+
+    def add(self, cell: Mapping[str, Any] | None, files: Mapping[str, Path]) -> list[int]:
+        """Returns the numbers of the pictures that show a cell: one for each overlay it has."""
+        if cell is None:
+            return []
+        return [self._add(cell, overlay, files) for overlay in overlays(cell) or [""]]
+
+    def _add(self, cell: Mapping[str, Any], overlay: str, files: Mapping[str, Path]) -> int:
+        mask = cell.get("masks", {}).get(overlay, {}).get("path")
+        boxes = cell.get("boxes", {}).get(overlay, [])
+        # W&B names a file by its content.
+        key = repr((cell["path"], mask, boxes))
+        if key not in self._known:
+            self._known[key] = len(self.found)
+            uri = self._draw(files.get(cell["path"]), files.get(mask or ""), boxes)
+            self.found.append([overlay.replace("_", " "), uri])
+        return self._known[key]
+
+    def _draw(self, path: Path | None, mask: Path | None, boxes: list[Any]) -> str:
+        """Returns a data URI; an empty one for what is no picture that can be read."""
+        if path is None:
+            return ""
+        try:
+            data = path.read_bytes()
+            with Image.open(io.BytesIO(data)) as image:
+                size = image.size
+                if max(size) <= self._edge and image.format in MIME and not (mask or boxes):
+                    return _uri(MIME[image.format], data)
+                small = _shrink(image, self._edge)
+            if mask is not None:
+                with Image.open(mask) as classes:
+                    small = _draw_mask(small, classes)
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return ""
+        _draw_boxes(small, boxes, size)
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=80)
+        return _uri("image/webp", buffer.getvalue())
+
+
+def overlays(cell: Mapping[str, Any]) -> list[str]:
+    """Returns the names of a picture's masks and boxes, such as ground_truth and prediction."""
+    return sorted({*cell.get("masks", {}), *cell.get("boxes", {})})
+
+
+def _uri(mime: str, data: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def _shrink(image: Image.Image, edge: int) -> Image.Image:
+    small = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    small.thumbnail((edge, edge))
+    return small
+
+
+def _draw_mask(image: Image.Image, classes: Image.Image) -> Image.Image:
+    """Colors each class but 0, which is the background more often than not."""
+    numbers = np.asarray(classes.convert("L").resize(image.size, Image.Resampling.NEAREST))
+    palette = np.array([ImageColor.getrgb(color) for color in COLORS], np.uint8)
+    colored = Image.fromarray(palette[(numbers.astype(int) - 1) % len(palette)])
+    alpha = Image.fromarray(np.where(numbers > 0, 128, 0).astype(np.uint8))
+    return Image.composite(colored, image.convert("RGB"), alpha)
+
+
+def _draw_boxes(image: Image.Image, boxes: list[Any], original: tuple[int, int]) -> None:
+    draw = ImageDraw.Draw(image)
+    for box in boxes:
+        width, height = original if box.get("domain") == "pixel" else (1, 1)
+        left, top, right, bottom = _corners(box["position"])
+        x, y = image.width / width, image.height / height
+        color = COLORS[int(box.get("class_id", 0)) % len(COLORS)]
+        draw.rectangle((left * x, top * y, right * x, bottom * y), outline=color, width=2)
+
+
+def _corners(position: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    if "middle" not in position:
+        return position["minX"], position["minY"], position["maxX"], position["maxY"]
+    (x, y), width, height = position["middle"], position["width"] / 2, position["height"] / 2
+    return x - width, y - height, x + width, y + height

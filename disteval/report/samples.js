@@ -1,0 +1,151 @@
+// The samples: which ones, in what order, a page of them, and one of them in detail.
+
+const PAGE_SIZE = 60;
+const MAX_FACTS = 3; // columns without a role on a card
+
+// What can be shown: by the results in the first and the second version, which may be null for not
+// known, and whether their predictions differ.
+function shows({ first, second }) {
+  const known = first.count().known > 0;
+  const results = {
+    wrong: ["wrong", (here) => here === false],
+    correct: ["correct", (here) => here === true],
+  };
+  const comparing = second && {
+    better: [`right only in ${first.name}`, (here, there) => here === true && there === false],
+    worse: [`right only in ${second.name}`, (here, there) => here === false && there === true],
+  };
+  const differing = second && { changed: ["predicted differently", (here, there, differ) => differ] };
+  return { all: ["all", () => true], ...(known && { ...results, ...comparing }), ...differing };
+}
+
+// Returns the rows of the first version that pass the filters, in order.
+function chooseRows(state) {
+  const { first, second } = state;
+  const [truth, prediction] = [first.role("truth")?.values, first.role("prediction")?.values];
+  const [, isShown] = shows(state)[state.show];
+  const other = second?.role("prediction")?.values;
+  const chosen = [];
+  for (let row = 0; row < first.rows; row += 1) {
+    if (state.truth !== null && truth[row] !== state.truth) continue;
+    if (state.predicted !== null && prediction[row] !== state.predicted) continue;
+    const there = second?.rowOf(first.key(row));
+    const differ = there !== undefined && prediction !== undefined && prediction[row] !== other?.[there];
+    if (isShown(first.isCorrect(row), there === undefined ? null : second.isCorrect(there), differ)) chosen.push(row);
+  }
+  return state.sort === "" ? (state.order < 0 ? chosen.reverse() : chosen) : sortRows(chosen, state);
+}
+
+function sortRows(rows, { first, second, sort, order }) {
+  const [, change, name] = sort.match(/^(change )?(.*)$/s);
+  const here = first.column(name).values;
+  const there = second?.column(name)?.values;
+  const value = (row) => (change ? (there?.[second.rowOf(first.key(row))] ?? NaN) - here[row] : here[row]);
+  const keys = new Map(rows.map((row) => [row, value(row)]));
+  const missing = (key) => key === null || Number.isNaN(key);
+  return rows.sort((a, b) => {
+    const [x, y] = [keys.get(a), keys.get(b)];
+    if (missing(x) || missing(y)) return missing(x) - missing(y); // last in either order
+    return x === y ? a - b : (x < y ? -1 : 1) * order;
+  });
+}
+
+function sortOptions({ first, second }) {
+  const names = first.numbers.map((name) => [name, name]);
+  const both = second ? first.numbers.filter((name) => second.numbers.includes(name)) : [];
+  return [["", "row"], ...names, ...both.map((name) => [`change ${name}`, `change of ${name}`])];
+}
+
+function drawSamples(grid, rows, state) {
+  grid.replaceChildren(...rows.map((row) => sampleCard(row, state)));
+}
+
+function sampleCard(row, { first, second }) {
+  const key = first.key(row);
+  const shown = [[first, row], [second, second?.rowOf(key)]].filter(([version]) => version);
+  const pictures = drawPictures(shown, second);
+  const facts = pictures.length ? [] : otherNames(first).slice(0, MAX_FACTS).map((name) => fact(name, first.text(name, row)));
+  const truth = first.roles.truth ? [fact("Truth", first.text(first.roles.truth, row))] : [];
+  const open = { type: "button", class: "pictures", "aria-label": `Details of sample ${key}`, onclick: () => showDetails(key) };
+  const inside = pictures.length ? pictures : [element("span", { class: "muted" }, `Sample ${key}`)];
+  return element("article", { class: "card sample" },
+    element("button", open, ...inside),
+    element("dl", {}, ...facts.flat(), ...truth.flat()),
+    ...shown.map(([version, at]) => predictionLine(version, at, Boolean(second))));
+}
+
+// Each picture once: those of two versions are the same as long as nothing is drawn into them.
+function drawPictures(shown, comparing) {
+  const seen = new Map();
+  for (const [version, row] of shown) {
+    for (const number of version.role("picture")?.values[row] ?? []) {
+      if (!seen.has(number)) seen.set(number, version);
+    }
+  }
+  return [...seen].map(([number, version]) => {
+    const [caption, uri] = data.pictures[number];
+    const when = comparing && seen.size > 1 ? `, ${version.name}` : "";
+    const image = uri
+      ? element("img", { src: uri, alt: caption || "input", decoding: "async", onload: sharpen })
+      : element("span", { class: "muted" }, "no picture");
+    return element("span", { class: "picture" }, image, caption ? element("small", {}, caption + when) : null);
+  });
+}
+
+// Small pictures are for looking at pixels.
+function sharpen(event) {
+  event.target.classList.toggle("pixels", event.target.naturalWidth <= 64);
+}
+
+function fact(name, value) {
+  return [element("dt", {}, name), element("dd", { title: value }, value)];
+}
+
+function mark(correct) {
+  if (correct === null) return null;
+  return element("span", { class: correct ? "mark right" : "mark wrong", role: "img", "aria-label": correct ? "correct" : "wrong" }, correct ? "✓" : "✗");
+}
+
+function predictionLine(version, row, named) {
+  if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
+  const { prediction, confidence, loss } = version.roles;
+  const number = confidence ?? loss;
+  const line = element("p", { class: "prediction" },
+    mark(version.isCorrect(row)),
+    element("span", { class: "what" },
+      named ? element("small", {}, version.name) : null,
+      prediction ? element("span", { class: "cut", title: version.text(prediction, row) }, version.text(prediction, row)) : null),
+    number ? element("span", { class: "number", title: number }, version.text(number, row)) : null);
+  const share = confidence ? version.column(confidence).values[row] : null;
+  if (share !== null && share >= 0 && share <= 1) {
+    line.classList.add("bar");
+    line.style.setProperty("--share", `${100 * share}%`);
+  }
+  return line;
+}
+
+function otherNames(version) {
+  const taken = new Set([...Object.values(version.roles), "epoch", "step"]);
+  return Object.keys(version.columns).filter((name) => !taken.has(name));
+}
+
+function showDetails(key) {
+  const dialog = document.getElementById("details");
+  const at = versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
+  const [version, row] = at.find(([candidate]) => candidate === state.first) ?? at[0];
+  document.getElementById("details-title").textContent = `Sample ${key}`;
+  const named = ["truth", ...otherNames(version)].map((name) => version.roles[name] ?? name);
+  const facts = named.filter((name) => name in version.columns).flatMap((name) => fact(name, version.text(name, row)));
+  const columns = ["prediction", "confidence", "loss"].map((role) => version.roles[role]).filter(Boolean);
+  const table = element("table", {},
+    element("tr", {}, ...["", "", ...columns].map((name) => element("th", { scope: "col" }, name))),
+    ...at.map(([other, there]) => element("tr", { class: other === state.first ? "chosen" : "" },
+      element("th", { scope: "row" }, other.name),
+      element("td", {}, mark(other.isCorrect(there)) ?? ""),
+      ...columns.map((name) => element("td", {}, name in other.columns ? other.text(name, there) : "–")))));
+  document.getElementById("details-body").replaceChildren(
+    element("div", { class: "pictures" }, ...drawPictures([[version, row]], false)),
+    element("dl", {}, ...facts),
+    element("div", { class: "scroll" }, table));
+  dialog.showModal();
+}

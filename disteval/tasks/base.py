@@ -1,0 +1,208 @@
+"""What the ready-made evaluators share: which samples are shown, both tables, and the metrics."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import wandb
+
+from disteval.callback import DistEvalCallback
+from disteval.errors import DistEvalError
+from disteval.tables import build_pred_table
+from disteval.tables.cells import plain_column
+from disteval.tasks.inputs import SAMPLED, Inputs
+from disteval.tasks.rows import (
+    check_choice,
+    first_rows,
+    random_rows,
+    stratified_rows,
+    worst_rows,
+)
+
+# Classes whose metrics are logged one by one. A run with thousands of keys is of no use.
+MAX_CLASSES_LOGGED = 50
+
+
+class Assessment(NamedTuple):
+    """What the predictions of one evaluation are worth.
+
+    Attributes:
+        metrics: Exact values over all samples, by name.
+        plots: W&B charts, by name.
+        losses: float of shape `(samples,)`; the higher, the worse.
+        columns: Columns of the prediction table, for all samples.
+    """
+
+    metrics: dict[str, float]
+    plots: dict[str, Any]
+    losses: np.ndarray
+    columns: dict[str, np.ndarray]
+
+
+class TaskEval(DistEvalCallback):
+    """A `DistEvalCallback` that is ready to use.
+
+    The metrics are computed from the predictions of all samples, and logged to the run as
+    `eval/<metric>`. The two tables show the samples that `rows` chooses, with the sample's number
+    as `index`. Sample weights are not used.
+
+    Args:
+        validation_data: See `DistEvalCallback`, with labels.
+        rows: Which samples the tables show. `"first"`, `"random"` and `"stratified"` (each class
+            in proportion, and once at least) are the same samples in all versions. `"worst"` are
+            those with the highest loss in each version, the worst first; the ground-truth table
+            then gets a version, too, whenever they change.
+        num_rows: How many samples the tables show; `None` is all of them, for `"first"` only.
+        panel: Whether the newest rows also go into the run's workspace, as `eval/predictions`: at
+            most the 10,000 that W&B shows there.
+        image_key: Which input is the image, if x has several; `False` shows no inputs.
+        options: The other keyword arguments of `DistEvalCallback`, such as `batch_size`.
+
+    Raises:
+        DistEvalError: An argument is invalid, or an optional dependency is missing.
+    """
+
+    def __init__(
+        self,
+        validation_data: Any,
+        *,
+        rows: str = "first",
+        num_rows: int | None = None,
+        panel: bool = False,
+        image_key: Any = None,
+        **options: Any,
+    ) -> None:
+        if validation_data is None:
+            raise DistEvalError("Received: validation_data=None. Expected: (x, y) or a dataset.")
+        check_choice(rows, num_rows)
+        # The columns depend on the data, which is read when training begins.
+        super().__init__([], [], validation_data=validation_data, **options)
+        self.rows = rows
+        self.num_rows = num_rows
+        self.panel = panel
+        self.image_key = image_key
+        self._labels: list[Any] = []
+        self._shown: np.ndarray | None = None
+
+    @abc.abstractmethod
+    def read_label(self, y: Any) -> Any:
+        """Returns what is kept in memory of a sample's y, for all samples."""
+
+    @abc.abstractmethod
+    def strata(self, labels: Sequence[Any]) -> np.ndarray:
+        """Returns the stratum of each sample, for `rows="stratified"`; int, `(samples,)`."""
+
+    @abc.abstractmethod
+    def truth_cells(self, x: Any, label: Any) -> dict[str, Any]:
+        """Returns the cells of a sample in the ground-truth table, by column."""
+
+    @abc.abstractmethod
+    def assess(self, predictions: Any, labels: Sequence[Any]) -> Assessment:
+        """Returns metrics and columns of the predictions of all samples."""
+
+    def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
+        """Returns columns that are made for the samples that are shown only, such as pictures."""
+        return {}
+
+    def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
+        """Reads all labels, and fills the ground-truth table with the chosen samples."""
+        self._labels = [self.read_label(y) for _, y in self.samples()]
+        first = [x for x, _ in itertools.islice(self.samples(), SAMPLED)]
+        self._inputs = Inputs(first, self.image_key)
+        self._shown = None
+        count = len(self._labels)
+        if self.rows == "first":
+            self._show(first_rows(count, self.num_rows))
+        elif self.rows == "random":
+            self._show(random_rows(count, self._num_chosen))
+        elif self.rows == "stratified":
+            self._show(stratified_rows(self.strata(self._labels), self._num_chosen))
+
+    def log_data_table(
+        self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
+    ) -> None:
+        """Logs the ground-truth table, once it is known which samples it shows."""
+        if self._shown is not None:
+            super().log_data_table(name, type, table_name)
+
+    def add_model_predictions(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Fills the prediction table, and adds the metrics of the evaluation."""
+        assessment = self.assess(self.predictions, self._labels)
+        if self.rows == "worst":
+            worst = worst_rows(assessment.losses, self._num_chosen)
+            if self._shown is None or not np.array_equal(worst, self._shown):
+                self._show(worst)
+                self.log_data_table()
+        shown = self._shown
+        assert shown is not None
+        columns = self.prediction_columns(shown)
+        columns |= {name: plain_column(c[shown]) for name, c in assessment.columns.items()}
+        truth = [name for name in self.data_table_columns if name not in columns]
+        self.pred_table_columns = ["epoch", *truth, *columns]
+        self.add_predictions(**columns)
+        self.add_metrics({name: float(value) for name, value in assessment.metrics.items()})
+        self.add_metrics(assessment.plots)
+        if self.panel:
+            self.add_metrics({"predictions": self._panel(epoch, columns)})
+
+    @property
+    def _num_chosen(self) -> int:
+        assert self.num_rows is not None
+        return self.num_rows
+
+    def _show(self, chosen: np.ndarray) -> None:
+        """Fills the ground-truth table with some samples, in the order in which they are given."""
+        wanted = set(chosen.tolist())
+        cells = {}
+        samples = itertools.islice(self.samples(), int(chosen.max()) + 1)
+        for index, (x, _) in enumerate(samples):
+            if index in wanted:
+                # At once, so that only one input is in memory.
+                cells[index] = {"index": index, **self.truth_cells(x, self._labels[index])}
+        table = wandb.Table(columns=[])
+        ordered = [cells[index] for index in chosen.tolist()]
+        self.data_table_columns = list(ordered[0])
+        for name in self.data_table_columns:
+            column = plain_column([row[name] for row in ordered])
+            table.add_column(name, column, optional=True)
+        self.data_table = table
+        self._shown = chosen
+
+    def _panel(self, epoch: int, columns: dict[str, list[Any]]) -> wandb.Table:
+        # Pictures with classes are made anew: W&B would take those that it has seen in one
+        # artifact for references to it in the other.
+        assert self._shown is not None
+        columns = columns | self.prediction_columns(self._shown)
+        table = build_pred_table(
+            self.pred_table_columns, self.data_table, columns, number={"epoch": epoch}, by_row=False
+        )
+        table.data = table.data[: wandb.Table.MAX_ROWS]
+        return table
+
+
+def require(module: str, extra: str) -> None:
+    """Raises one clear line if an optional dependency is missing."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise DistEvalError(
+            f"This evaluator needs {module.split('.')[0]} ({error}). Type: "
+            f"pip install 'disteval[{extra}]'"
+        ) from None
+
+
+def by_class(metric: str, values: Iterable[Any], names: Sequence[Any]) -> dict[str, Any]:
+    """Returns a metric of each class by name, unless there are too many classes to log."""
+    if len(names) > MAX_CLASSES_LOGGED:
+        return {}
+    return {f"{metric}/{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def at_most(count: int, limit: int) -> np.ndarray:
+    """Returns positions that are evenly spread over `count`, at most `limit` of them."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))

@@ -1,0 +1,84 @@
+"""Plots of classifications, by scikit-learn's numbers in W&B's charts.
+
+`wandb.plot.pr_curve` and `roc_curve` need pandas, round to three digits and know no multi-label
+data, so that their charts are filled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import wandb
+
+from disteval.tasks.base import at_most
+
+# A chart of W&B shows 10,000 rows: the cells of a confusion matrix of so many classes.
+MAX_CLASSES = 100
+
+
+def confusion_matrix(
+    truth: np.ndarray, predicted: np.ndarray, names: Sequence[Any]
+) -> dict[str, Any]:
+    """Returns a confusion matrix, or nothing for too many classes to show.
+
+    Args:
+        truth: int of shape `(samples,)`.
+        predicted: int of shape `(samples,)`.
+        names: The name of each class.
+    """
+    if len(names) > MAX_CLASSES:
+        return {}
+    chart = wandb.plot.confusion_matrix(
+        y_true=truth.tolist(),
+        preds=predicted.tolist(),
+        class_names=[str(name) for name in names],
+        title="Confusion matrix",
+    )
+    return {"confusion_matrix": chart}
+
+
+def pr_and_roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[Any]) -> dict[str, Any]:
+    """Returns the curves of each class against all others.
+
+    There are none for too many classes to show, or if the model has diverged.
+    Classes without samples, or without samples of other classes, have no curve.
+
+    Args:
+        truth: int of shape `(samples,)`, or bool of shape `(samples, classes)`.
+        scores: float of shape `(samples, classes)`.
+        names: The name of each class.
+    """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    if len(names) > MAX_CLASSES or not np.isfinite(scores).all():
+        return {}
+    limit = wandb.Table.MAX_ROWS // len(names)
+    rows: dict[str, list[list[Any]]] = {"pr": [], "roc": []}
+    for i, name in enumerate(names):
+        positive = truth[:, i] if truth.ndim == 2 else truth == i
+        if positive.all() or not positive.any():
+            continue
+        precision, recall, _ = precision_recall_curve(positive, scores[:, i])
+        rows["pr"] += _points(name, recall[::-1], precision[::-1], limit)
+        false_positives, true_positives, _ = roc_curve(positive, scores[:, i])
+        rows["roc"] += _points(name, false_positives, true_positives, limit)
+    return {
+        "pr_curve": _chart(rows["pr"], "Precision-recall", "recall", "precision"),
+        "roc_curve": _chart(rows["roc"], "ROC", "false positive rate", "true positive rate"),
+    }
+
+
+def _points(name: Any, x: np.ndarray, y: np.ndarray, limit: int) -> list[list[Any]]:
+    chosen = at_most(len(x), limit)
+    return [[str(name), *point] for point in np.stack([x, y], axis=1)[chosen].tolist()]
+
+
+def _chart(rows: list[list[Any]], title: str, x: str, y: str) -> Any:
+    return wandb.plot_table(
+        "wandb/area-under-curve/v0",
+        wandb.Table(columns=["class", x, y], data=rows),
+        {"x": x, "y": y, "class": "class"},
+        {"title": title, "x-axis-title": x.capitalize(), "y-axis-title": y.capitalize()},
+    )

@@ -1,0 +1,111 @@
+"""`RegressionEval`: predicted numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import wandb
+
+from disteval.errors import DataError
+from disteval.tasks.base import Assessment, TaskEval, at_most, require
+from disteval.tasks.probabilities import labels_of, single_output
+
+# Equally large strata into which targets are cut for `rows="stratified"`.
+QUANTILES = 10
+
+
+class RegressionEval(TaskEval):
+    """Evaluates a regression.
+
+    The prediction table has the columns `prediction`, `residual` (target - prediction),
+    `absolute_error` and `squared_error` beside the sample's input and `target`. To the run go
+    `eval/mae`, `eval/rmse`, `eval/r2`, a scatter plot of predictions over targets (of 10,000
+    samples at most) and a histogram of all residuals. With several targets, a cell of the first
+    two columns is a list, and the errors and metrics are means over the targets.
+
+    Only the predictions travel, 4 bytes for each target.
+
+    Args:
+        validation_data: See `DistEvalCallback`; targets of shape `(samples,)` or `(samples,
+            targets)`, for a model whose outputs have that shape.
+        options: Those of `TaskEval`, such as `rows` and `num_rows`, and of `DistEvalCallback`.
+
+    Raises:
+        DistEvalError: scikit-learn is missing.
+
+    Example:
+        ```python
+        model.fit(x, y, callbacks=[disteval.RegressionEval((x_val, y_val))])
+        ```
+    """
+
+    def __init__(self, validation_data: Any, **options: Any) -> None:
+        require("sklearn", "regression")
+        super().__init__(validation_data, **options)
+
+    def postprocess(self, outputs: Any, batch: Any) -> Any:
+        """Returns the predictions; float32, `(batch,)` or `(batch, targets)`."""
+        labels_of(batch)
+        predictions = single_output(outputs)
+        return predictions[:, 0] if predictions.shape[1:] == (1,) else predictions
+
+    def read_label(self, y: Any) -> np.ndarray:
+        """Returns the targets; float64, `(targets,)`."""
+        return np.asarray(y, np.float64).reshape(-1)
+
+    def strata(self, labels: Sequence[Any]) -> np.ndarray:
+        """Returns the decile of the first target."""
+        targets = np.stack(labels)[:, 0]
+        inner = np.arange(1, QUANTILES) / QUANTILES
+        return np.searchsorted(np.quantile(targets, inner), targets)
+
+    def truth_cells(self, x: Any, label: np.ndarray) -> dict[str, Any]:
+        """Returns the input and the target."""
+        return {**self._inputs.cells(x), "target": label[0] if len(label) == 1 else label}
+
+    def assess(self, predictions: np.ndarray, labels: Sequence[np.ndarray]) -> Assessment:
+        """Returns the errors."""
+        from sklearn import metrics
+
+        targets = np.stack(labels)
+        predicted = predictions.astype(np.float64).reshape(len(predictions), -1)
+        if predicted.shape != targets.shape:
+            raise DataError(
+                f"Received: predictions of shape {predicted.shape} for targets of shape "
+                f"{targets.shape}. Expected: the same shape."
+            )
+        residuals = targets - predicted
+        absolute = np.abs(residuals).mean(axis=1)
+        squared = np.square(residuals).mean(axis=1)
+        # A model that diverged must not end the training here; scikit-learn would raise.
+        values, plots = dict.fromkeys(("mae", "rmse", "r2"), np.nan), {}
+        if np.isfinite(predicted).all():
+            values["mae"] = metrics.mean_absolute_error(targets, predicted)
+            values["rmse"] = metrics.root_mean_squared_error(targets, predicted)
+            if len(targets) > 1:  # of one sample, R2 is not defined
+                values["r2"] = metrics.r2_score(targets, predicted)
+            plots = {
+                "scatter": _scatter(targets.reshape(-1), predicted.reshape(-1)),
+                "residuals": wandb.Histogram(residuals.reshape(-1).tolist()),
+            }
+        single = targets.shape[1] == 1
+        return Assessment(
+            values,
+            plots,
+            losses=squared,
+            columns={
+                "prediction": predicted[:, 0] if single else predicted,
+                "residual": residuals[:, 0] if single else residuals,
+                "absolute_error": absolute,
+                "squared_error": squared,
+            },
+        )
+
+
+def _scatter(targets: np.ndarray, predicted: np.ndarray) -> Any:
+    chosen = at_most(len(targets), wandb.Table.MAX_ROWS)
+    data = np.stack([targets[chosen], predicted[chosen]], axis=1).tolist()
+    table = wandb.Table(columns=["target", "prediction"], data=data)
+    return wandb.plot.scatter(table, "target", "prediction", title="Predictions over targets")

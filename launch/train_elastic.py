@@ -1,0 +1,107 @@
+"""Trains like train.py, while ranks come and go; started by `launch/horovod.sh --min-np ...`.
+
+Horovod's own elastic state and callbacks do not know Keras 3, so this has a state and a loop of its
+own. When a rank is lost, the others go on from the last epoch that all of them had ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import horovod.tensorflow as hvd
+import numpy as np
+import tensorflow as tf
+import wandb
+from horovod.common.elastic import ObjectState
+
+from train import DigitsEval, build_model, load_data, read_wandb_key, shard, tf_variables, use_gpu
+
+keras = tf.keras
+
+
+class ModelState(ObjectState):
+    """What the ranks have in common: the model, the optimizer, and how far training has come."""
+
+    def __init__(self, model: keras.Model, **counters: Any) -> None:
+        self._variables = tf_variables([*model.variables, *model.optimizer.variables])
+        self._save_variables()
+        super().__init__(bcast_object=hvd.broadcast_object, get_rank=hvd.rank, **counters)
+
+    def save(self) -> None:
+        self._save_variables()
+        super().save()
+
+    def restore(self) -> None:
+        for variable, value in zip(self._variables, self._saved_values, strict=True):
+            variable.assign(value)
+        super().restore()
+
+    def sync(self) -> None:
+        hvd.broadcast_variables(self._variables, root_rank=0)
+        self._save_variables()
+        super().sync()
+
+    def _save_variables(self) -> None:
+        self._saved_values = [variable.numpy() for variable in self._variables]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
+    return parser.parse_args()
+
+
+def main(more_callbacks: Sequence[Any] = ()) -> None:
+    args = parse_arguments()
+    hvd.init()
+    use_gpu(hvd.local_rank())
+    keras.utils.set_random_seed(1)
+    data, validation = load_data(args.dataset, "horovod")
+    model = build_model(data[0].shape[1:], "horovod")
+    model.optimizer.build(model.trainable_variables)
+    read_wandb_key()  # on each rank: any of them may become the chief
+    if hvd.rank() == 0:
+        wandb.init(project="disteval-demo", config=vars(args))
+    evaluation = DigitsEval(
+        data_table_columns=["index", "image", "label"],
+        pred_table_columns=["epoch", "index", "image", "label", "predicted", "confidence"],
+        validation_data=validation,
+        batch_size=args.batch_size,
+        num_samples=args.samples,
+        backend="horovod",
+    )
+    callbacks = keras.callbacks.CallbackList([evaluation, *more_callbacks], model=model)
+
+    @hvd.elastic.run
+    def train(state: ModelState) -> None:
+        # Again after each loss: the ranks, the shards and perhaps the chief are others.
+        x, y = shard(data, hvd.rank(), hvd.size())
+        model.train_function = None  # the compiled step knows how many ranks there were
+        callbacks.on_train_begin()
+        while state.epoch < args.epochs:
+            callbacks.on_epoch_begin(state.epoch)
+            for i, start in enumerate(range(0, len(x), args.batch_size)):
+                stop = start + args.batch_size
+                logs = model.train_on_batch(x[start:stop], y[start:stop], return_dict=True)
+                callbacks.on_train_batch_end(i, logs)
+            callbacks.on_epoch_end(state.epoch, logs)
+            model.reset_metrics()
+            state.epoch += 1
+            state.commit()
+        callbacks.on_train_end()
+
+    train(ModelState(model, epoch=0))
+    if hvd.rank() == 0:
+        predicted = evaluation.predictions["class"]
+        accuracy = np.mean(predicted == validation[1][: len(predicted)])
+        wandb.finish()
+        print(f"Validation accuracy: {accuracy:.3f} of {len(predicted)} samples")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""How the scripts measure, and how they tell the suite what they found."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+MEGABYTE = 10**6
+# What a line of output with a result starts with; ranks and libraries print lines of their own.
+MARK = "benchmark-result "
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    *,
+    barrier: Callable[[], object] = lambda: None,
+    warm_ups: int = 2,
+) -> dict[str, list[float]]:
+    """Times contenders in turn, A B A B, so that a busy moment of the machine meets them all.
+
+    Args:
+        contenders: What to run, by name.
+        repetitions: How often each of them is timed.
+        barrier: Called before each run, outside of the time, for ranks to start together.
+        warm_ups: How often each runs before: tracing and first allocations are not what counts.
+
+    Returns:
+        For each contender, its seconds in each repetition.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for repetition in range(-warm_ups, repetitions):
+        for name, run in contenders.items():
+            barrier()
+            started = time.perf_counter()
+            run()
+            if repetition >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
+    """Returns the median of the ratios of repetitions that ran next to each other."""
+    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Returns the median of each contender."""
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+class PeakMemory:
+    """The most memory that this process held in a block, beyond what it held at its start, in MB."""
+
+    def __enter__(self) -> PeakMemory:
+        # Linux forgets the peak so far; elsewhere, it counts only if the block exceeds it.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._before = _peak()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.grown = _peak() - self._before
+
+
+def _peak() -> float:
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / MEGABYTE
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
+
+
+def emit(section: str, case: str, what: str, value: float, **details: Any) -> None:
+    """Tells the suite a figure.
+
+    Args:
+        section: The part of the suite, such as `inference`.
+        case: What was measured, such as `small CNN, batch 32`.
+        what: What the figure says, such as `model.predict / ours`.
+        value: The figure.
+        details: What it comes from, such as the median seconds of each contender.
+    """
+    figure = {"section": section, "case": case, "what": what, "value": value, "details": details}
+    # In one write, so that the lines of two ranks do not mix.
+    sys.stdout.write(f"{MARK}{json.dumps(figure)}\n")
+    sys.stdout.flush()
+
+
+def emitted(output: str) -> list[dict[str, Any]]:
+    """Returns the figures in the output of a script, whatever a launcher puts before each line."""
+    lines = (line.partition(MARK)[2] for line in output.splitlines())
+    return [json.loads(line) for line in lines if line]

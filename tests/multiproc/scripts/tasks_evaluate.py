@@ -1,0 +1,194 @@
+"""Runs each ready-made evaluator, and prints the metrics of its predictions by other means."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import wandb
+from sklearn import metrics
+from sklearn.datasets import load_diabetes
+
+import disteval
+import replicas
+import tasks_data as data
+
+EPOCHS = 2
+strategy = replicas.start()
+chief = disteval.get_backend(replicas.BACKEND).is_chief
+launch = f"{replicas.BACKEND}-{replicas.REPLICAS}"
+expected: dict[str, dict[str, float]] = {}
+
+
+def train(
+    task: str, build: Callable[[], tf.keras.Model], x: object, y: object, evaluation: object
+) -> tf.keras.Model:
+    with strategy.scope():
+        model = build()
+    model.fit(x, y, epochs=EPOCHS, batch_size=64, verbose=0, callbacks=[evaluation])
+    return model
+
+
+def start(task: str) -> None:
+    if chief:
+        wandb.init(project="tables", id=f"{task}-{launch}")
+
+
+def finish(task: str, values: Callable[[], dict[str, float]]) -> None:
+    if chief:
+        expected[task] = {name: float(value) for name, value in values().items()}
+        wandb.finish()
+
+
+def classification() -> None:
+    start("classification")
+    x, y = data.DIGITS[:600], data.LABELS[:600]
+    evaluation = disteval.ClassificationEval(
+        (x, y),
+        class_names=data.NAMES,
+        rows="stratified",
+        num_rows=40,
+        panel=True,
+        log_probabilities=True,
+        backend=replicas.BACKEND,
+    )
+    model = train("classification", data.classifier, x[:64], y[:64], evaluation)
+    probabilities = tf.nn.softmax(model.predict(x, verbose=0)).numpy() if chief else None
+
+    def values() -> dict[str, float]:
+        predicted = evaluation.predictions["classes"][:, 0]
+        np.testing.assert_array_equal(predicted, probabilities.argmax(axis=1))
+        recall = metrics.recall_score(y, predicted, average=None)
+        return {
+            "accuracy": metrics.accuracy_score(y, predicted),
+            "top_3_accuracy": metrics.top_k_accuracy_score(y, probabilities, k=3),
+            "precision": metrics.precision_score(y, predicted, average="macro"),
+            "f1": metrics.f1_score(y, predicted, average="macro"),
+            "loss": metrics.log_loss(y, probabilities),
+            **{f"recall/{name}": value for name, value in zip(data.NAMES, recall, strict=True)},
+        }
+
+    finish("classification", values)
+
+
+def wide_classification() -> None:
+    start("wide")
+    x, y = data.DIGITS[:200], data.LABELS[:200]
+    evaluation = disteval.ClassificationEval((x, y), top_k=3, backend=replicas.BACKEND)
+    train("wide", lambda: data.classifier(1000), x[:64], y[:64], evaluation)
+    finish("wide", lambda: {})
+
+
+def regression() -> None:
+    start("regression")
+    x, y = load_diabetes(return_X_y=True)
+    evaluation = disteval.RegressionEval((x, y), backend=replicas.BACKEND)
+    train("regression", data.regressor, x[:64], y[:64], evaluation)
+
+    def values() -> dict[str, float]:
+        predicted = evaluation.predictions
+        return {
+            "mae": metrics.mean_absolute_error(y, predicted),
+            "rmse": metrics.root_mean_squared_error(y, predicted),
+            "r2": metrics.r2_score(y, predicted),
+        }
+
+    finish("regression", values)
+
+
+def segmentation() -> None:
+    start("segmentation")
+    canvases = data.canvases(50)
+    x, y = canvases["images"], canvases["masks"]
+    names = ["background", *data.NAMES]
+    evaluation = disteval.SegmentationEval(
+        (x, y),
+        class_names=names,
+        ignore_index=data.IGNORED,
+        rows="worst",
+        num_rows=10,
+        backend=replicas.BACKEND,
+    )
+    train("segmentation", data.segmenter, x[:8], y[:8], evaluation)
+
+    def values() -> dict[str, float]:
+        counted = y != data.IGNORED
+        truth, predicted = y[counted], evaluation.predictions[counted]
+        iou = metrics.jaccard_score(truth, predicted, average=None, labels=range(11))
+        return {
+            "mean_iou": iou.mean(),
+            "dice": metrics.f1_score(truth, predicted, average="macro"),
+            "pixel_accuracy": metrics.accuracy_score(truth, predicted),
+            **{f"iou/{name}": value for name, value in zip(names, iou, strict=True)},
+        }
+
+    finish("segmentation", values)
+
+
+def detection() -> None:
+    start("detection")
+    canvases = data.canvases(60)
+    x = canvases["images"]
+    y = {"boxes": canvases["boxes"], "classes": canvases["classes"]}
+    evaluation = disteval.DetectionEval(
+        (x, y),
+        class_names=data.NAMES,
+        score_threshold=0.05,
+        rows="random",
+        num_rows=20,
+        panel=True,
+        backend=replicas.BACKEND,
+    )
+    train("detection", data.detector, x[:8], {name: part[:8] for name, part in y.items()},
+          evaluation)  # fmt: skip
+    finish("detection", lambda: pycocotools_metrics(y, evaluation.predictions))
+
+
+def pycocotools_metrics(truth: dict[str, np.ndarray], found: dict) -> dict[str, float]:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def annotations(boxes: object, classes: object, scores: object) -> list[dict]:
+        return [
+            {
+                "image_id": i,
+                "category_id": int(number),
+                "bbox": [*map(float, box[:2]), *map(float, box[2:] - box[:2])],
+                "area": float(np.prod(box[2:] - box[:2])),
+                "iscrowd": 0,
+                "score": float(score),
+            }
+            for i, rows in enumerate(zip(boxes, classes, scores, strict=True))
+            for box, number, score in zip(*rows, strict=True)
+            if number >= 0
+        ]
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        true = annotations(truth["boxes"], truth["classes"], np.ones_like(truth["classes"]))
+        coco.dataset = {
+            "images": [{"id": i} for i in range(len(truth["boxes"]))],
+            "categories": [{"id": i} for i in range(10)],
+            "annotations": [{**one, "id": i + 1} for i, one in enumerate(true)],
+        }
+        coco.createIndex()
+        results = annotations(found["boxes"], found["classes"], found["scores"])
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    stats = evaluation.stats
+    return {"ap": stats[0], "ap50": stats[1], "ap75": stats[2], "ar": stats[8]}
+
+
+if __name__ == "__main__":
+    for task in (classification, wide_classification, regression, segmentation, detection):
+        if task.__name__ in (sys.argv[1:] or [task.__name__]):
+            task()
+    if chief:
+        sys.stdout.write(f"expected {json.dumps(expected)}\n")

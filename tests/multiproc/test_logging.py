@@ -1,0 +1,147 @@
+"""Every version of the tables reaches W&B, or stays on disk and reaches it later."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiproc.running import check, run
+from wandb_backend.fixture import WandbBackend
+
+# The client's own first wait is 2 s.
+FAST_RETRIES = {
+    f"WANDB__{what}_RETRY_WAIT_{which}_SECONDS": seconds
+    for what in ("GRAPHQL", "FILE_TRANSFER", "FILE_STREAM")
+    for which, seconds in (("MIN", "0.1"), ("MAX", "1"))
+}
+FEW_RETRIES = {
+    f"WANDB__{what}_RETRY_MAX": "1" for what in ("GRAPHQL", "FILE_TRANSFER", "FILE_STREAM")
+}
+# EPOCHS=200 is the size at which memory was measured.
+EPOCHS = int(os.environ.get("EPOCHS", "50"))
+
+
+def tables(backend: WandbBackend, collection: str, name: str) -> Iterator[Any]:
+    """Yields a table, as it was uploaded, and the aliases of each version of a collection."""
+    for artifact in backend.state()["artifacts"]:
+        if artifact["collection"] == collection and artifact["state"] == "COMMITTED":
+            assert not artifact["dangling"]
+            yield backend.content(artifact, f"{name}.table.json"), artifact["aliases"]
+
+
+def assert_all_there(backend: WandbBackend, run_id: str, epochs: int, rows: int) -> None:
+    """Each epoch is one version, with all rows, each with the right cells."""
+    seen = []
+    for table, aliases in tables(backend, f"run_{run_id}_pred", "eval_data"):
+        epoch = table["data"][0][0]
+        assert table["columns"] == ["epoch", "index", "text", "score"]
+        assert table["data"] == [[epoch, i, f"sample {i}", i * (epoch + 1)] for i in range(rows)]
+        assert f"epoch_{epoch}" in aliases
+        seen.append(epoch)
+    assert sorted(seen) == list(range(epochs))
+    (data,) = tables(backend, "val", "val_data")
+    assert data[0]["data"] == [[i, f"sample {i}"] for i in range(rows)]
+    assert backend.state()["rejected"] == []
+
+
+def left(backend: WandbBackend) -> list[Path]:
+    return sorted(backend.directory.glob("client/wandb/*run-*/disteval/*/*/package.json"))
+
+
+def upload(backend: WandbBackend, directory: str | Path) -> str:
+    command = [sys.executable, "-m", "disteval", "upload", str(directory)]
+    done = subprocess.run(
+        command, env=os.environ | backend.env, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_version_is_committed_though_requests_fail(wandb_backend: WandbBackend) -> None:
+    wandb_backend.faults(fail_fraction=0.02, seed=1)
+    retries = FAST_RETRIES if EPOCHS < 200 else {}
+    output = check(
+        "log_versions.py",
+        f"--epochs={EPOCHS}",
+        "--rows=1000",
+        env=wandb_backend.env | retries,
+    )
+    print(output)
+    assert wandb_backend.state()["faulted"] > 0
+    assert "could not" not in output
+    assert_all_there(wandb_backend, "versions", EPOCHS, 1000)
+    assert left(wandb_backend) == []
+
+
+def test_versions_of_a_gone_backend_are_kept_and_uploaded_later(
+    wandb_backend: WandbBackend,
+) -> None:
+    epochs, rows = 12, 50
+    wandb_backend.faults(gone_after=60)
+    output = check(
+        "log_versions.py",
+        f"--epochs={epochs}",
+        f"--rows={rows}",
+        "--stall-seconds=3",
+        env=wandb_backend.env | FAST_RETRIES | FEW_RETRIES,
+    )
+    assert "trained" in output
+    kept = left(wandb_backend)
+    assert 0 < len(kept) < epochs
+    warning = next(line for line in output.splitlines() if "could not be uploaded" in line)
+    assert warning.startswith(f"{len(kept)} tables of run versions")
+    assert all(package.parent.name in warning for package in kept)
+    command = re.search(r"`python -m disteval upload (\S+)`", warning)
+    assert command is not None
+
+    wandb_backend.faults()
+    assert f"{len(kept)} tables uploaded" in upload(wandb_backend, command[1])
+    assert_all_there(wandb_backend, "versions", epochs, rows)
+    assert left(wandb_backend) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "status"),
+    [("raise in with", 1), ("raise", 1), ("interrupt", -signal.SIGINT), ("exit", 3)],
+)
+def test_what_was_logged_arrives_however_training_ends(
+    way: str, status: int, wandb_backend: WandbBackend
+) -> None:
+    done = run("log_and_leave.py", way, env=wandb_backend.env)
+    assert done.returncode == status, done.stdout
+    assert_all_there(wandb_backend, "leave", epochs=4, rows=20)
+    assert left(wandb_backend) == []
+
+
+def test_what_a_killed_process_had_built_is_uploaded_later(wandb_backend: WandbBackend) -> None:
+    wandb_backend.faults(delay=0.3)
+    done = run("log_and_leave.py", "kill", env=wandb_backend.env)
+    assert done.returncode == -signal.SIGKILL, done.stdout
+    kept = left(wandb_backend)
+    assert kept
+    wandb_backend.faults()
+    upload(wandb_backend, wandb_backend.directory)
+    # Epoch 3 was perhaps not built yet when the process was killed.
+    epochs = 1 + max(
+        table["data"][0][0] for table, _ in tables(wandb_backend, "run_leave_pred", "eval_data")
+    )
+    assert epochs >= 3
+    assert_all_there(wandb_backend, "leave", epochs, rows=20)
+
+
+def test_failures_are_one_error_on_all_ranks_or_none(wandb_backend: WandbBackend) -> None:
+    output = check("log_failing.py", launch=("horovod", 2), env=wandb_backend.env)
+    assert output.count("all cases") == 2, output
+    # The data table was refused once, and went ahead of the first version.
+    for run_id in ("refused-warn", "model-synchronous"):
+        versions = list(tables(wandb_backend, f"run_{run_id}_pred", "eval_data"))
+        assert [table["data"][1][-1] for table, _ in versions] == [1, 2, 3, 4]
+    (data,) = tables(wandb_backend, "val", "val_data")

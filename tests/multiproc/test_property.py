@@ -1,0 +1,92 @@
+"""Whatever the data and the outputs, sharded predictions equal a serial computation exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from multiproc.running import SINGLE, Launch, check
+
+LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 3), ("horovod", 3)]
+EXAMPLES = 500
+DIFFERENT_FORMS = 12  # of which each takes seconds to trace
+SOURCES = ["arrays", "PyDataset", "dataset", "batched dataset", "function", "batched function"]
+NUMBERS = ["float16", "float32", "bfloat16", "bool", "int8", "int64", "uint8"]
+
+# What `postprocess` returns: nests of dense, ragged and string outputs.
+LEAVES = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(NUMBERS) | st.just("string"),
+        "inner": st.sampled_from([[], [1], [3], [2, 2], [0]]),
+        "ragged": st.integers(0, 2),
+    }
+)
+NESTS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(st.sampled_from("abc"), inner, min_size=1)
+    ),
+    max_leaves=2,
+)
+FORMS = st.lists(NESTS, min_size=2, max_size=3) | st.dictionaries(
+    st.sampled_from("abc"), NESTS, min_size=2
+)
+CASES = st.tuples(
+    # Each pass over a `tf.data.Dataset` takes a tenth of a second to set up.
+    st.sampled_from([*SOURCES, "arrays", "PyDataset"]),
+    st.integers(1, 60),  # samples
+    st.integers(1, 20),  # batch size
+    st.none() | st.integers(1, 70),  # num_samples
+)
+
+_T = TypeVar("_T")
+
+
+def drawn(strategy: st.SearchStrategy[_T], count: int) -> list[_T]:
+    """Draws examples, the same ones in each run.
+
+    They are drawn here and not on the ranks, of which each has to evaluate the same.
+    """
+    found: list[_T] = []
+
+    @settings(max_examples=count, derandomize=True, database=None, phases=[Phase.generate])
+    @given(strategy)
+    def collect(example: _T) -> None:
+        found.append(example)
+
+    collect()
+    assert len(found) == count
+    return found
+
+
+def leaves(nest: Any) -> list[dict[str, Any]]:
+    if isinstance(nest, dict) and "dtype" in nest:
+        return [nest]
+    parts = nest.values() if isinstance(nest, dict) else nest
+    return [leaf for part in parts for leaf in leaves(part)]
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of examples."""
+    forms = drawn(FORMS, DIFFERENT_FORMS)
+    kinds = {(leaf["dtype"] == "string", leaf["ragged"]) for form in forms for leaf in leaves(form)}
+    assert len(kinds) == 6, "strings and numbers, each of them dense, ragged, and ragged of ragged"
+    cases = [(i % len(forms), *case) for i, case in enumerate(drawn(CASES, EXAMPLES))]
+    assert {source for _, source, *_ in cases} == set(SOURCES)
+    path = tmp_path_factory.mktemp("property") / "examples.json"
+    path.write_text(json.dumps({"forms": forms, "examples": cases}))
+    return path
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=str)
+def test_sharded_predictions_are_the_serial_ones(launch: Launch, examples: Path) -> None:
+    output = check("predict_property.py", examples, launch=launch)
+    ranks = launch[1] if launch[0] == "horovod" else 1
+    assert output.count(f"{EXAMPLES} equal") == ranks

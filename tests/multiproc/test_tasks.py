@@ -1,0 +1,116 @@
+"""The ready-made evaluators: exact metrics, few bytes, tables that can be read back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from multiproc.running import SINGLE, Launch, check
+from wandb_backend.fixture import WandbBackend
+
+LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
+EPOCHS = 2
+PIXELS = 36 * 36
+# Samples of each task.
+SAMPLES = {"classification": 600, "wide": 200, "regression": 442, "segmentation": 50,
+           "detection": 60}  # fmt: skip
+ROWS = {"classification": 40, "wide": 200, "regression": 442, "segmentation": 10, "detection": 20}
+
+
+def versions(state: dict[str, Any], collection: str) -> list[dict[str, Any]]:
+    return [a for a in state["artifacts"] if a["collection"] == collection]
+
+
+def sent(version: dict[str, Any]) -> float:
+    """Returns the bytes that traveled for each sample that another rank evaluated."""
+    own, *others = version["metadata"]["receipts"]
+    samples = sum(count * times for rank in others for _, count, _, times in rank)
+    return version["metadata"]["bytes"] / max(samples, 1)
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=str)
+def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBackend) -> None:
+    output = check("tasks_evaluate.py", launch=launch, env=wandb_backend.client_env("writer"))
+    (line,) = [line for line in output.splitlines() if "expected {" in line]
+    expected = json.loads(line[line.index("{") :])
+    state = wandb_backend.state()
+    assert not any(artifact["dangling"] for artifact in state["artifacts"])
+    histories = {run["id"]: run["history"] for run in state["runs"].values()}
+    for task, samples in SAMPLES.items():
+        run_id = f"{task}-{'-'.join(map(str, launch))}"
+        logged = versions(state, f"run_{run_id}_pred")
+        assert len(logged) == EPOCHS
+        assert len(histories[run_id]) == EPOCHS, "one step of the run for each evaluation"
+        for version in logged:
+            metadata = version["metadata"]
+            assert metadata["samples"] == samples
+            for name, value in expected[task].items():
+                assert metadata["metrics"][name] == pytest.approx(value, abs=1e-6), name
+                history = histories[run_id][metadata["epoch"]]
+                assert history[f"eval/{name}"] == metadata["metrics"][name]
+            pictures = {p: e for p, e in version["manifest"].items() if "media/images/" in p}
+            new = [path for path, entry in pictures.items() if not entry.get("ref")]
+            if task == "segmentation":
+                assert all("media/images/mask/" in path for path in new)
+                assert len(new) <= ROWS[task]
+            else:
+                assert not new
+    if launch[0] != "horovod":
+        return
+    of_task = {t: versions(state, f"run_{t}-{'-'.join(map(str, launch))}_pred")[0] for t in SAMPLES}
+    # The classes, their scores and the loss, instead of 4,000 bytes of probabilities.
+    assert sent(of_task["wide"]) == 3 * 2 + 3 * 4 + 4 <= 40
+    assert sent(of_task["segmentation"]) == PIXELS
+    assert sent(of_task["regression"]) == 4
+
+
+def test_tables_can_be_read_back(wandb_backend: WandbBackend) -> None:
+    check("tasks_evaluate.py", env=wandb_backend.client_env("writer"))
+    run_ids = [f"{task}-single-1" for task in SAMPLES if task != "wide"]
+    reading = check("tasks_read.py", *run_ids, env=wandb_backend.client_env("reader"))
+    found = json.loads(reading.splitlines()[-1])
+    for run_id in run_ids:
+        task = run_id.partition("-")[0]
+        (data,) = found[run_id]["data"]
+        assert len(data["rows"]) == ROWS[task]
+        for version in found[run_id]["predictions"]:
+            columns = version["columns"]
+            assert columns[:2] == ["epoch", "index"]
+            assert len(version["rows"]) == ROWS[task]
+            indices = [row[1] for row in version["rows"]]
+            assert indices == [row[0] for row in data["rows"]]
+            if task == "segmentation":
+                ious = [row[columns.index("iou")] for row in version["rows"]]
+                assert ious == sorted(ious), "the worst first"
+            else:
+                assert indices == sorted(indices)
+            check_cells(task, [dict(zip(columns, row, strict=True)) for row in version["rows"]])
+
+
+def check_cells(task: str, rows: list[dict[str, Any]]) -> None:
+    """What is particular to the rows of a task."""
+    if task == "classification":
+        assert {row["label"] for row in rows} == {f"digit {i}" for i in range(10)}
+        for row in rows:
+            assert row["correct"] == (row["label"] == row["prediction"])
+            assert row["prediction"] == row["top_k"][0]
+            assert row["confidence"] == row["top_k_scores"][0] == max(row["probabilities"])
+        assert max(row["image"]["extrema"][1] for row in rows) == 255, "not rescaled"
+    elif task == "regression":
+        for row in rows:
+            assert row["residual"] == row["target"] - row["prediction"]
+            assert row["squared_error"] == pytest.approx(row["residual"] ** 2)
+            assert "x/9" in row
+    elif task == "segmentation":
+        for row in rows:
+            assert set(row["image"]["masks"]) == {"ground_truth", "predictions"}
+        seen = {pixel for row in rows for pixel in row["image"]["masks"]["ground_truth"]}
+        assert 11 in seen, "ignored pixels are one more class"
+    elif task == "detection":
+        for row in rows:
+            boxes = row["image"]["boxes"]
+            assert boxes["ground_truth"] == row["true_positives"] + row["false_negatives"]
+            assert boxes["predictions"] == row["true_positives"] + row["false_positives"]
+        assert any(row["true_positives"] for row in rows)

@@ -1,0 +1,137 @@
+"""Reports of real runs: offline, synced, and online with `keep_local=True`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from disteval.errors import DistEvalError
+from disteval.report import build_report
+from disteval.report.read import find_run, read_run
+from disteval.tables import packages
+from multiproc.running import BIN, check
+from report.running import TOP, TRAIN, log_run, read_page
+from wandb_backend.fixture import WandbBackend
+
+NAMES = ["triangle", "square", "pentagon", "hexagon"]
+KEEP_LOCAL = """
+import functools, train
+train.DigitsEval = functools.partial(train.DigitsEval, keep_local=True)
+train.main()
+"""
+
+
+@pytest.mark.parametrize("reference", ["media", "row"])
+def test_offline_run(reference: str, tmp_path: Path) -> None:
+    directory = log_run(tmp_path, "--reference", reference)
+    run = read_run(find_run(tmp_path / "wandb"))
+    assert run.directory == directory.resolve()
+    assert run.project == "shapes"
+    assert [version.metadata["epoch"] for version in run.versions] == [0, 1, 2]
+    for epoch, version in enumerate(run.versions):
+        columns = version.columns
+        assert {"index", "image", "label", "prediction", "confidence", "loss"} <= set(columns)
+        assert columns["index"] == list(range(60))
+        assert set(columns["label"]) == set(NAMES)
+        assert all(version.files[cell["path"]].exists() for cell in columns["image"])
+        assert version.scalars == {"eval/samples_per_sec": 1000 + epoch}
+
+
+def test_both_references_make_one_page(tmp_path: Path) -> None:
+    pages = []
+    for reference in ("media", "row"):
+        run = log_run(tmp_path / reference, "--reference", reference)
+        pages.append(read_page(build_report(run, tmp_path / f"{reference}.html")))
+    media, row = pages
+    assert media["pictures"] == row["pictures"]
+    for ours, theirs in zip(media["versions"], row["versions"], strict=True):
+        assert ours["roles"] == theirs["roles"]
+        for name in ("image", "label", "prediction", "confidence", "loss"):
+            assert (
+                media["columns"][ours["columns"][name]] == row["columns"][theirs["columns"][name]]
+            )
+
+
+def test_run_that_is_still_written(tmp_path: Path) -> None:
+    run = log_run(tmp_path)
+    (log,) = run.glob("*.wandb")
+    data = log.read_bytes()
+    for size in (len(data) // 2, 8, 0):
+        log.write_bytes(data[:size])
+        if size > 8:
+            assert 1 <= len(read_run(run).versions) <= 3
+        else:
+            with pytest.raises(DistEvalError, match="no predictions"):
+                read_run(run)
+
+
+def test_tables_that_are_gone(tmp_path: Path) -> None:
+    run = log_run(tmp_path)
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(DistEvalError, match="no longer on this machine"):
+        build_report(run, tmp_path / "report.html")
+
+
+def test_synced_run_and_kept_run_make_the_same_page(
+    wandb_backend: WandbBackend, tmp_path: Path
+) -> None:
+    offline = wandb_backend.client_env("offline") | {"WANDB_MODE": "offline"}
+    run = log_run(wandb_backend.directory / "offline", env=offline)
+    before = read_page(build_report(run, tmp_path / "report.html"))
+    subprocess.run([BIN / "wandb", "sync", run], env=os.environ | offline, check=True)
+    assert read_page(build_report_in(offline, run, tmp_path)) == before
+
+    online = wandb_backend.client_env("online")
+    kept = log_run(wandb_backend.directory / "online", "--mode=online", "--keep-local", env=online)
+    assert not list(packages.find(kept)), "nothing is left to upload"
+    page = read_page(build_report_in(online, kept, tmp_path))
+    assert page["pictures"] == before["pictures"]
+    assert page["versions"] == before["versions"]
+
+
+def build_report_in(env: dict[str, str], run: Path, directory: Path) -> Path:
+    """Makes a report where W&B's cache is that of a client."""
+    script = directory / "report.py"
+    script.write_text("import sys; from disteval.__main__ import main; sys.exit(main())")
+    output = directory / "report.html"
+    check(script, "report", run, "-o", output, env={"PYTHONPATH": str(TOP), **env})
+    return output
+
+
+def test_callback_keeps_an_online_run(wandb_backend: WandbBackend, tmp_path: Path) -> None:
+    script = tmp_path / "keep.py"
+    script.write_text(KEEP_LOCAL)
+    env = wandb_backend.client_env("online") | {"PYTHONPATH": f"{TRAIN.parent}:{TOP}"}
+    arguments = ("--epochs=2", "--samples=40", "--backend=single")
+    run = log_run(wandb_backend.directory / "online", *arguments, script=script, env=env)
+    page = read_page(build_report(run, tmp_path / "report.html"))
+    assert [version["epoch"] for version in page["versions"]] == [0, 1]
+    assert page["classes"] == [str(digit) for digit in range(10)]
+    for version in page["versions"]:
+        assert version["rows"] == 40
+        assert version["roles"] == {
+            "picture": "image",
+            "truth": "label",
+            "prediction": "predicted",
+            "confidence": "confidence",
+            "key": "index",
+        }
+        assert {"loss", "accuracy", "eval/samples_per_sec"} <= set(version["metrics"])
+    artifacts = wandb_backend.state()["artifacts"]
+    assert len(artifacts) == 3, "the data and two versions were uploaded, too"
+
+
+def test_online_run_that_kept_nothing(wandb_backend: WandbBackend) -> None:
+    env = wandb_backend.client_env("online")
+    run = log_run(wandb_backend.directory / "online", "--mode=online", env=env)
+    with pytest.raises(DistEvalError, match="keep_local=True"):
+        read_run(run)
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(DistEvalError, match="There is no W&B run in"):
+        build_report(tmp_path)
