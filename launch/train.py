@@ -1,6 +1,7 @@
 """Trains a small convolutional network and logs its predictions as W&B tables.
 
-One script for all ways of running: on one device, under MirroredStrategy, under horovodrun.
+One script for all ways of running: on one device, under MirroredStrategy, under horovodrun, and as
+the workers of TF_CONFIG. Under the last, Keras 3 cannot `fit`: `launch/multiworker.sh` has Keras 2.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
     parser.add_argument(
         "--backend",
-        choices=["auto", "single", "mirrored", "horovod"],
+        choices=["auto", "single", "mirrored", "horovod", "multiworker"],
         default="auto",
-        help="auto: horovod under horovodrun, mirrored with several replicas, else single",
+        help="auto: horovod under horovodrun, multiworker with TF_CONFIG, mirrored with several "
+        "replicas, else single",
     )
     parser.add_argument(
         "--replicas",
@@ -91,6 +93,8 @@ def parse_arguments() -> argparse.Namespace:
 def choose_backend(replicas: int | None) -> str:
     if "HOROVOD_RANK" in os.environ:
         return "horovod"
+    if "TF_CONFIG" in os.environ:
+        return "multiworker"
     several = (replicas or len(tf.config.list_physical_devices("GPU"))) > 1
     return "mirrored" if several else "single"
 
@@ -217,6 +221,8 @@ def main() -> None:
     strategy = tf.distribute.get_strategy()
     if args.backend == "mirrored":
         strategy = mirrored_strategy(args.replicas)
+    if args.backend == "multiworker":
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     keras.utils.set_random_seed(1)
 
     train, validation = load_data(args.dataset, args.backend)

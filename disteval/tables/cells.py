@@ -64,7 +64,8 @@ def plain(cell: Any) -> Any:
     """Returns a cell as W&B can store it and read it back, with the same value.
 
     Tensors become arrays, scalars Python numbers, bytes text, bfloat16 float32; arrays of
-    arrays, as ragged predictions are, become lists.
+    arrays, as ragged predictions are, become lists. Short arrays become lists, or `None` if
+    there is a NaN in them, which W&B cannot store.
     """
     if isinstance(cell, tf.RaggedTensor):
         return plain(cell.to_list())
@@ -73,7 +74,9 @@ def plain(cell: Any) -> Any:
     if isinstance(cell, bytes):
         return cell.decode(errors="backslashreplace")
     if isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.ndim == 0):
-        return plain(cell.item())
+        value = cell.item()
+        # NumPy gives a long double back as it is.
+        return float(value) if isinstance(value, np.floating) else plain(value)
     if isinstance(cell, np.ndarray):
         return _plain_array(cell)
     if type(cell) in (list, tuple):
@@ -112,7 +115,8 @@ def build_pred_table(
             f", but for the ground-truth columns {data.columns} and {list(number)}. "
             f"Unknown: {unknown}; missing: {missing}."
         )
-    for name, column in given.items():
+    plain_columns = {name: plain_column(column) for name, column in given.items()}
+    for name, column in plain_columns.items():
         if len(column) != rows:
             raise DataError(
                 f"Received: {len(column)} values in column {name!r}. Expected: {rows}, one for "
@@ -122,9 +126,9 @@ def build_pred_table(
     if by_row:
         table.add_column("row", data.get_index())
     for name in names:
-        if name in given:
+        if name in plain_columns:
             # Optional as in a table of `add_data`: for W&B, NaN is no number.
-            table.add_column(name, plain_column(given[name]), optional=True)
+            table.add_column(name, plain_columns[name], optional=True)
         elif name in number:
             table.add_column(name, [number[name]] * rows)
         elif not by_row:
@@ -134,6 +138,8 @@ def build_pred_table(
 
 def plain_column(column: Any) -> list[Any]:
     """Returns a column as a list of plain cells."""
+    if isinstance(column, tf.RaggedTensor):
+        column = column.to_list()
     if isinstance(column, tf.Tensor):
         column = column.numpy()
     if isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in "biuf":
@@ -146,4 +152,8 @@ def _plain_array(array: np.ndarray) -> Any:
         return [plain(item) for item in array]
     if array.dtype.kind == "V":  # bfloat16 and other types that only TensorFlow knows
         array = array.astype(np.float32)
-    return array.tolist() if array.size <= MAX_LISTED else array
+    if array.size > MAX_LISTED:
+        return array
+    # W&B refuses lists with NaN in a column of lists, and a model that diverged gives such.
+    missing = array.dtype.kind == "f" and np.isnan(array).any()
+    return None if missing else array.tolist()

@@ -185,14 +185,14 @@ class TaskEval(DistEvalCallback):
         return table
 
 
-def require(module: str, extra: str) -> None:
+def require(module: str) -> None:
     """Raises one clear line if an optional dependency is missing."""
     try:
         importlib.import_module(module)
     except ImportError as error:
         raise DistEvalError(
-            f"This evaluator needs {module.split('.')[0]} ({error}). Type: "
-            f"pip install 'disteval[{extra}]'"
+            f"This evaluator needs {module}, which cannot be imported here: {error}. Type: "
+            "pip install 'disteval[tasks]'"
         ) from None
 
 

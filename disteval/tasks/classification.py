@@ -77,7 +77,7 @@ class ClassificationEval(TaskEval):
         log_probabilities: bool = False,
         **options: Any,
     ) -> None:
-        require("sklearn", "classification")
+        require("sklearn")
         check_from_logits(from_logits)
         if top_k < 1:
             raise DistEvalError(f"Received: top_k={top_k}. Expected: a positive integer.")
@@ -136,18 +136,17 @@ class ClassificationEval(TaskEval):
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
         """Returns the names of the predicted classes."""
-        top = self.predictions["classes"][shown]
-        predicted = self._predicted()[shown]
+        predictions = {name: column[shown] for name, column in self.predictions.items()}
         return {
-            "prediction": [self._named(value) for value in predicted],
-            "top_k": [[self._names[i] for i in row] for row in top],
+            "prediction": [self._named(value) for value in self._predicted(predictions)],
+            "top_k": [[self._names[i] for i in row] for row in predictions["classes"]],
         }
 
     def assess(self, predictions: dict[str, np.ndarray], labels: Sequence[Any]) -> Assessment:
         """Returns metrics and columns."""
         from sklearn import metrics
 
-        truth, predicted = np.asarray(labels), self._predicted()
+        truth, predicted = np.asarray(labels), self._predicted(predictions)
         correct = truth == predicted
         if self.multi_label:
             correct = correct.all(axis=1)
@@ -205,11 +204,11 @@ class ClassificationEval(TaskEval):
         labels = tf.cast(labels, tf.int64)
         return losses.sparse_categorical_crossentropy(labels, outputs, from_logits=logits)
 
-    def _predicted(self) -> np.ndarray:
-        """Returns the predicted class of all samples; with `multi_label`, bool of each class."""
+    def _predicted(self, predictions: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the predicted class of each sample; with `multi_label`, bool of each class."""
         if not self.multi_label:
-            return self.predictions["classes"][:, 0].astype(np.int64)
-        bits = np.unpackbits(self.predictions["predicted"], axis=1, bitorder="little")
+            return predictions["classes"][:, 0].astype(np.int64)
+        bits = np.unpackbits(predictions["predicted"], axis=1, bitorder="little")
         return bits[:, : len(self._names)].astype(bool)
 
     def _named(self, value: Any) -> Any:

@@ -65,7 +65,7 @@ class DetectionEval(TaskEval):
         iou_thresholds: Sequence[float] | None = None,
         **options: Any,
     ) -> None:
-        require("faster_coco_eval", "detection")
+        require("faster_coco_eval")
         if box_format not in FORMATS:
             raise DistEvalError(
                 f"Received: box_format={box_format!r}. Expected one of {', '.join(FORMATS)}."

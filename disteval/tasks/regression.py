@@ -42,7 +42,7 @@ class RegressionEval(TaskEval):
     """
 
     def __init__(self, validation_data: Any, **options: Any) -> None:
-        require("sklearn", "regression")
+        require("sklearn")
         super().__init__(validation_data, **options)
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:

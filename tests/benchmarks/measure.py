@@ -57,7 +57,7 @@ def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 class PeakMemory:
-    """The most memory that this process held in a block, beyond what it held at its start, in MB."""
+    """The most memory that this process holds in a block, beyond what it held before, in MB."""
 
     def __enter__(self) -> PeakMemory:
         # Linux forgets the peak so far; elsewhere, it counts only if the block exceeds it.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from multiproc.running import check, run
+from multiproc.running import BIN, SINGLE, Launch, check, run
 from wandb_backend.fixture import WandbBackend
 
 # The client's own first wait is 2 s.
@@ -145,3 +145,70 @@ def test_failures_are_one_error_on_all_ranks_or_none(wandb_backend: WandbBackend
         versions = list(tables(wandb_backend, f"run_{run_id}_pred", "eval_data"))
         assert [table["data"][1][-1] for table, _ in versions] == [1, 2, 3, 4]
     (data,) = tables(wandb_backend, "val", "val_data")
+
+
+def test_logging_beside_other_callbacks_twice_and_resumed(wandb_backend: WandbBackend) -> None:
+    key = wandb_backend.env["WANDB_API_KEY"]
+    login = wandb_backend.directory / "netrc"
+    login.write_text(f"machine {wandb_backend.url[7:]} login user password {key}\n")
+    login.chmod(0o600)
+    env = {name: value for name, value in wandb_backend.env.items() if name != "WANDB_API_KEY"}
+    env["NETRC"] = str(login)
+    output = check("log_beside.py", launch=("horovod", 2), env=env)
+    output += check("log_beside.py", "--resume", env=env)
+    assert output.count("beside") == 3
+
+    state = wandb_backend.state()
+    committed = [a for a in state["artifacts"] if a["state"] == "COMMITTED"]
+    versions = [a for a in committed if a["collection"] == "run_beside_pred"]
+    # The last process logs what the one before had logged last, and W&B keeps one of the two.
+    assert [artifact["aliases"] for artifact in versions] == [
+        ["best", "epoch_0"],
+        *([f"epoch_{epoch}"] for epoch in range(1, 5)),
+        ["step_10"],
+        ["step_20"],
+        ["latest", "mine"],
+    ]
+    assert [a["metadata"]["step"] for a in versions] == [2, 4, 6, 8, 10, 10, 20, 2]
+    for version in versions[:7]:
+        assert version["metadata"]["replicas"] == 2
+        assert version["metadata"]["samples"] == 20
+        assert {"inference", "gather", "tables"} <= set(version["metadata"]["seconds"])
+    assert [len(version["manifest"]) for version in versions] == [2] * 5 + [1] * 3
+    (data,) = [artifact for artifact in committed if artifact["collection"] == "val"]
+    assert data["used_by"] == ["beside"]
+    # W&B's own callbacks: a model and a row of metrics after each epoch.
+    (run,) = state["runs"].values()
+    models = {path for path in run["logged"] if "run_beside_model" in path}
+    assert len(models) == 9
+    epochs = [0, 1, 2, 3, 4, 0, 1, 5, 5]
+    rows = [row for row in run["history"] if "epoch/loss" in row]
+    assert [row["epoch/epoch"] for row in rows] == epochs
+    rows = [row for row in run["history"] if "eval/samples_per_sec" in row]
+    assert [row["eval/epoch"] for row in rows] == epochs
+    assert all(row["eval/seconds_inference"] > 0 for row in rows)
+    assert [row["_step"] for row in run["history"]] == list(range(18))
+
+    everything = [path for path in wandb_backend.directory.rglob("*") if path.is_file()]
+    assert len(everything) > 20
+    assert [path for path in everything if key.encode() in path.read_bytes()] == [login]
+    assert key not in output
+
+
+@pytest.mark.parametrize(
+    ("reference", "partitions", "mode", "launch"),
+    [("media", 2, "online", SINGLE), ("row", 1, "offline", ("horovod", 2))],
+    ids=["partitions", "row-offline"],
+)
+def test_cells_and_references_are_read_back(
+    reference: str, partitions: int, mode: str, launch: Launch, wandb_backend: WandbBackend
+) -> None:
+    env = wandb_backend.env | {"WANDB_MODE": mode}
+    arguments = ["cells", f"--reference={reference}", f"--partitions={partitions}"]
+    check("log_cells.py", *arguments, launch=launch, env=env)
+    if mode == "offline":
+        assert not wandb_backend.state()["runs"]
+        (directory,) = wandb_backend.directory.glob("client/wandb/offline-run-*")
+        subprocess.run([BIN / "wandb", "sync", directory], env=os.environ | env, check=True)
+    output = check("log_read.py", "cells", reference, env=wandb_backend.client_env("reader"))
+    assert "read back" in output

@@ -11,6 +11,7 @@ from multiproc.running import SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
+FUNCTIONS = {"wide": "wide_classification"}
 EPOCHS = 2
 PIXELS = 36 * 36
 # Samples of each task.
@@ -25,27 +26,30 @@ def versions(state: dict[str, Any], collection: str) -> list[dict[str, Any]]:
 
 def sent(version: dict[str, Any]) -> float:
     """Returns the bytes that traveled for each sample that another rank evaluated."""
-    own, *others = version["metadata"]["receipts"]
+    _, *others = version["metadata"]["receipts"]
     samples = sum(count * times for rank in others for _, count, _, times in rank)
     return version["metadata"]["bytes"] / max(samples, 1)
 
 
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)
 def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBackend) -> None:
-    output = check("tasks_evaluate.py", launch=launch, env=wandb_backend.client_env("writer"))
+    tasks = list(SAMPLES) if launch[0] != "mirrored" else ["classification", "segmentation"]
+    functions = [FUNCTIONS.get(task, task) for task in tasks]
+    env = wandb_backend.client_env("writer")
+    output = check("tasks_evaluate.py", *functions, launch=launch, env=env)
     (line,) = [line for line in output.splitlines() if "expected {" in line]
     expected = json.loads(line[line.index("{") :])
     state = wandb_backend.state()
     assert not any(artifact["dangling"] for artifact in state["artifacts"])
     histories = {run["id"]: run["history"] for run in state["runs"].values()}
-    for task, samples in SAMPLES.items():
+    for task in tasks:
         run_id = f"{task}-{'-'.join(map(str, launch))}"
         logged = versions(state, f"run_{run_id}_pred")
         assert len(logged) == EPOCHS
         assert len(histories[run_id]) == EPOCHS, "one step of the run for each evaluation"
         for version in logged:
             metadata = version["metadata"]
-            assert metadata["samples"] == samples
+            assert metadata["samples"] == SAMPLES[task]
             for name, value in expected[task].items():
                 assert metadata["metrics"][name] == pytest.approx(value, abs=1e-6), name
                 history = histories[run_id][metadata["epoch"]]
@@ -57,6 +61,8 @@ def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBacken
                 assert len(new) <= ROWS[task]
             else:
                 assert not new
+    if launch == SINGLE:
+        check_reading(wandb_backend)
     if launch[0] != "horovod":
         return
     of_task = {t: versions(state, f"run_{t}-{'-'.join(map(str, launch))}_pred")[0] for t in SAMPLES}
@@ -66,8 +72,8 @@ def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBacken
     assert sent(of_task["regression"]) == 4
 
 
-def test_tables_can_be_read_back(wandb_backend: WandbBackend) -> None:
-    check("tasks_evaluate.py", env=wandb_backend.client_env("writer"))
+def check_reading(wandb_backend: WandbBackend) -> None:
+    """The tables of the single launch can be read back by another process."""
     run_ids = [f"{task}-single-1" for task in SAMPLES if task != "wide"]
     reading = check("tasks_read.py", *run_ids, env=wandb_backend.client_env("reader"))
     found = json.loads(reading.splitlines()[-1])

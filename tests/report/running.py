@@ -30,7 +30,7 @@ def log_run(
         env={"PYTHONPATH": str(TOP), **env},
         timeout=600,
     )
-    (new,) = {path for path in directory.glob("wandb/*run-[0-9]*")} - before
+    (new,) = set(directory.glob("wandb/*run-[0-9]*")) - before
     return new
 
 

@@ -25,11 +25,19 @@ train.main()
 """
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories of equal offline runs, by how their predictions refer to the data."""
+    directory = tmp_path_factory.mktemp("runs")
+    return {
+        reference: log_run(directory / reference, "--reference", reference)
+        for reference in ("media", "row")
+    }
+
+
 @pytest.mark.parametrize("reference", ["media", "row"])
-def test_offline_run(reference: str, tmp_path: Path) -> None:
-    directory = log_run(tmp_path, "--reference", reference)
-    run = read_run(find_run(tmp_path / "wandb"))
-    assert run.directory == directory.resolve()
+def test_offline_run(reference: str, runs: dict[str, Path]) -> None:
+    run = read_run(runs[reference])
     assert run.project == "shapes"
     assert [version.metadata["epoch"] for version in run.versions] == [0, 1, 2]
     for epoch, version in enumerate(run.versions):
@@ -41,39 +49,46 @@ def test_offline_run(reference: str, tmp_path: Path) -> None:
         assert version.scalars == {"eval/samples_per_sec": 1000 + epoch}
 
 
-def test_both_references_make_one_page(tmp_path: Path) -> None:
-    pages = []
-    for reference in ("media", "row"):
-        run = log_run(tmp_path / reference, "--reference", reference)
-        pages.append(read_page(build_report(run, tmp_path / f"{reference}.html")))
-    media, row = pages
+def test_both_references_make_one_page(runs: dict[str, Path], tmp_path: Path) -> None:
+    media, row = (
+        read_page(build_report(run, tmp_path / f"{name}.html")) for name, run in runs.items()
+    )
     assert media["pictures"] == row["pictures"]
     for ours, theirs in zip(media["versions"], row["versions"], strict=True):
         assert ours["roles"] == theirs["roles"]
         for name in ("image", "label", "prediction", "confidence", "loss"):
-            assert (
-                media["columns"][ours["columns"][name]] == row["columns"][theirs["columns"][name]]
-            )
+            one, other = ours["columns"][name], theirs["columns"][name]
+            assert media["columns"][one] == row["columns"][other]
 
 
-def test_run_that_is_still_written(tmp_path: Path) -> None:
-    run = log_run(tmp_path)
+def test_newest_run_is_found(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("run-20260101_120000-aaaa", "offline-run-20260102_120000-bbbb"):
+        shutil.copytree(runs["media"], tmp_path / "wandb" / name)
+    assert find_run(tmp_path / "wandb").name == "offline-run-20260102_120000-bbbb"
+    first = tmp_path / "wandb/run-20260101_120000-aaaa"
+    assert find_run(first) == first.resolve()
+
+
+def test_run_that_is_still_written(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs["media"], run)
     (log,) = run.glob("*.wandb")
     data = log.read_bytes()
-    for size in (len(data) // 2, 8, 0):
-        log.write_bytes(data[:size])
-        if size > 8:
-            assert 1 <= len(read_run(run).versions) <= 3
-        else:
-            with pytest.raises(DistEvalError, match="no predictions"):
-                read_run(run)
+    log.write_bytes(data[: len(data) // 2])
+    assert 1 <= len(read_run(run).versions) < 3
+    log.write_bytes(data[:8])
+    with pytest.raises(DistEvalError, match="no predictions"):
+        read_run(run)
 
 
-def test_tables_that_are_gone(tmp_path: Path) -> None:
-    run = log_run(tmp_path)
-    shutil.rmtree(tmp_path / "artifacts")
-    with pytest.raises(DistEvalError, match="no longer on this machine"):
-        build_report(run, tmp_path / "report.html")
+def test_tables_that_are_gone(runs: dict[str, Path], tmp_path: Path) -> None:
+    staged = runs["media"].parents[1] / "artifacts"
+    staged.rename(tmp_path / "moved")
+    try:
+        with pytest.raises(DistEvalError, match="no longer on this machine"):
+            build_report(runs["media"], tmp_path / "report.html")
+    finally:
+        (tmp_path / "moved").rename(staged)
 
 
 def test_synced_run_and_kept_run_make_the_same_page(

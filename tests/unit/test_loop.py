@@ -234,6 +234,15 @@ def test_a_wrong_number_of_rows_is_refused(
         postprocessed(postprocess)
 
 
+def test_rows_that_only_add_up_over_the_batches_are_refused() -> None:
+    def shifting(outputs: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        first = tf.reduce_any(batch[1] == 0)
+        return tf.cond(first, lambda: outputs[1:], lambda: tf.concat([outputs, outputs[:1]], 0))
+
+    with pytest.raises(DataError, match="one for each"):
+        postprocessed(shifting)
+
+
 def test_errors_of_postprocess_keep_their_type() -> None:
     class OwnError(Exception):
         """An error that a user defines."""

@@ -7,12 +7,12 @@ import sys
 import time
 
 import horovod.tensorflow as hvd
-import replicas
 import tensorflow as tf
-from benchmarks import models
-from benchmarks.measure import PeakMemory, emit
 
 import disteval
+import replicas
+from benchmarks import models
+from benchmarks.measure import PeakMemory, emit
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 1 if QUICK else 3
@@ -21,7 +21,10 @@ SIZES = [1000, 10_000, 100_000] if QUICK else [1000, 10_000, 100_000, 1_000_000]
 replicas.start()
 backend = disteval.get_backend("horovod")
 keras = tf.keras
-model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(100)])
+keras.utils.set_random_seed(0)  # the same weights on all ranks
+model = keras.Sequential(
+    [keras.Input((16,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(100)]
+)
 x = models.inputs(model, SIZES[-1])
 
 

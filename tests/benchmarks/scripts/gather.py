@@ -12,12 +12,12 @@ from typing import Any
 
 import horovod.tensorflow as hvd
 import numpy as np
-import replicas
 import tensorflow as tf
-from benchmarks.measure import PeakMemory, emit, interleaved, medians, ratio
-from benchmarks.peers import peers
 
 import disteval
+import replicas
+from benchmarks.measure import PeakMemory, emit, interleaved, medians, ratio
+from benchmarks.peers import peers
 from disteval import wire
 from disteval.data import ArraySource
 from disteval.loop import Loop
@@ -29,6 +29,7 @@ REPETITIONS = 3 if QUICK else 9
 # Pickled objects take seconds.
 SLOW_REPETITIONS = 1 if QUICK else 3
 SCALE = 10 if QUICK else 1
+ROWS = 1_000_000 // SCALE
 
 replicas.start()
 backend = disteval.get_backend("horovod")
@@ -136,14 +137,14 @@ def measure_memory() -> None:
         predictions = disteval.predict(model, x, postprocess=wide)
     if backend.is_chief:
         held = predictions.nbytes / 1e6
-        emit("gather", "200 MB dense", "chief's peak / the gathered array", peak.grown / held,
+        emit("gather", f"{held:.0f} MB dense", "chief's peak / the gathered array", peak.grown / held,
              grown=peak.grown, held=held)  # fmt: skip
 
 
 random = np.random.default_rng(0)
 measure_memory()
-measure("200 MB dense", random.random((40_000 // SCALE, 1250), np.float32))
-measure("1e6 rows x 10", random.random((1_000_000 // SCALE, 10), np.float32))
-measure("1e6 scalars", random.random(1_000_000 // SCALE, np.float32))
-lengths = random.integers(0, 20, 100_000 // SCALE)
-measure("ragged, 1e5 rows", random.random(lengths.sum(), np.float32), lengths)
+measure(f"{200 // SCALE} MB dense", random.random((40_000 // SCALE, 1250), np.float32))
+measure(f"{ROWS:,} rows x 10", random.random((ROWS, 10), np.float32))
+measure(f"{ROWS:,} scalars", random.random(ROWS, np.float32))
+lengths = random.integers(0, 20, ROWS // 10)
+measure(f"{len(lengths):,} ragged rows", random.random(lengths.sum(), np.float32), lengths)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from benchmarks import models
-from benchmarks.measure import emit, interleaved, medians, ratio
 
 import disteval
+from benchmarks import models
+from benchmarks.measure import emit, interleaved, medians, ratio
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 3 if QUICK else 9

@@ -6,17 +6,19 @@ import sys
 import time
 
 import horovod.tensorflow as hvd
+import tensorflow as tf
+
+import disteval
 import replicas
 from benchmarks import models
 from benchmarks.measure import emit, medians, ratio
-
-import disteval
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 3 if QUICK else 9
 SAMPLES = 20_000 if QUICK else 100_000
 
 replicas.start()
+tf.keras.utils.set_random_seed(0)  # the same weights on both ranks
 backend = disteval.get_backend("horovod")
 model = models.small_cnn()
 x = models.inputs(model, SAMPLES)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 
-import replicas
 import tensorflow as tf
-from benchmarks import models
-from benchmarks.measure import emit, interleaved, medians, ratio
 
 import disteval
+import replicas
+from benchmarks import models
+from benchmarks.measure import emit, interleaved, medians, ratio
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 2 if QUICK else 5

@@ -7,7 +7,6 @@ import signal
 import sys
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from multiproc.faults.raising import Batches
@@ -52,73 +51,71 @@ class EndingBatches(Batches):
 
 def killed_in_inference(training: Training) -> None:
     batches = EndingBatches(training, signal.SIGKILL)
-    training.fit(batches, before=[training.at_epoch_end(0, batches.start)])
+    training.fit(batches, before=[training.at("on_epoch_end", 0, batches.start)])
 
 
 def stopped_in_inference(training: Training) -> None:
     batches = EndingBatches(training, signal.SIGSTOP)
-    training.fit(batches, before=[training.at_epoch_end(0, batches.start)])
+    training.fit(batches, before=[training.at("on_epoch_end", 0, batches.start)])
 
 
 def interrupt(training: Training) -> None:
     batches = EndingBatches(training, signal.SIGINT)
-    training.fit(batches, before=[training.at_epoch_end(0, batches.start)])
+    training.fit(batches, before=[training.at("on_epoch_end", 0, batches.start)])
 
 
 def killed_in_gather(training: Training) -> None:
     action = _on_entering("gather", training, signal.SIGKILL)
-    training.fit(callback=Large, before=[training.at_epoch_end(0, action)])
+    training.fit(callback=Large, before=[training.at("on_epoch_end", 0, action)])
 
 
 def stopped_in_gather(training: Training) -> None:
     action = _on_entering("gather", training, signal.SIGSTOP)
-    training.fit(callback=Large, before=[training.at_epoch_end(0, action)])
+    training.fit(callback=Large, before=[training.at("on_epoch_end", 0, action)])
 
 
 def killed_in_training(training: Training) -> None:
-    class Action(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if training.is_origin and epoch == 1:
-                _end(training, signal.SIGKILL)
-
-    training.fit(before=[Action()])
+    kill = training.at("on_epoch_begin", 1, lambda model: _end(training, signal.SIGKILL))
+    training.fit(before=[kill])
 
 
 def stopped_at_the_end(training: Training) -> None:
-    class Action(keras.callbacks.Callback):
-        def on_train_end(self, logs=None):
-            if training.is_origin:
-                _end(training, signal.SIGSTOP)
-
-    training.fit(before=[Action()])
+    stop = training.at("on_train_end", None, lambda model: _end(training, signal.SIGSTOP))
+    training.fit(before=[stop])
 
 
 def training_raises(training: Training) -> None:
-    training.fit(before=[training.at_epoch_end(1, lambda model: 1 / 0)])
+    training.fit(before=[training.at("on_epoch_end", 1, lambda model: 1 / 0)])
+
+
+class Averaging(keras.Sequential):
+    """Averages over the ranks at each step, so that no rank can train alone."""
+
+    def train_step(self, data):
+        import horovod.tensorflow as hvd
+
+        with tf.control_dependencies([hvd.allreduce(tf.reduce_sum(data[0]))]):
+            return super().train_step(data)
 
 
 def stop_training_within_an_epoch(training: Training) -> None:
-    import horovod.tensorflow as hvd
+    def stop(model: keras.Model) -> None:
+        model.stop_training = True
 
-    class Averaging(keras.Sequential):
-        """Averages its gradients, so that no rank can train alone."""
-
-        def train_step(self, data):
-            hvd.allreduce(tf.reduce_sum(data[0]))
-            return super().train_step(data)
-
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if training.is_origin and not batch:
-                training.fault()
-                self.model.stop_training = True
-
-    training.fit(model=training.model(Averaging), before=[Stop()])
+    before = [training.at("on_train_batch_end", 0, stop)]
+    training.fit(model=training.model(Averaging), before=before)
 
 
 def no_callback(training: Training) -> None:
-    training.fault()
+    _without_callback(training, training.model())
+
+
+def no_callback_and_averaging(training: Training) -> None:
+    _without_callback(training, training.model(Averaging))
+
+
+def _without_callback(training: Training, model: keras.Model) -> None:
     if training.is_origin:
-        training.model().fit(np.array(X), Y, epochs=2, verbose=0)
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[training.at("on_train_begin")])
     else:
-        training.fit()
+        training.fit(model=model)

@@ -33,7 +33,7 @@ def model_raises_on_a_batch(training: Training) -> None:
     x = X.copy()
     x[-1] = 1000  # of the last shard
     model = training.model(Checked)
-    training.fit((x, Y), model=model, before=[training.at_epoch_end(0, lambda model: None)])
+    training.fit((x, Y), model=model, before=[training.at("on_epoch_end", 0)])
 
 
 def model_runs_out_of_memory(training: Training) -> None:
@@ -43,7 +43,7 @@ def model_runs_out_of_memory(training: Training) -> None:
         def predict_step(self, data):
             return super().predict_step(data) + tf.random.uniform([size])[0]
 
-    grow = training.at_epoch_end(1, lambda model: size.assign(1 << 50))
+    grow = training.at("on_epoch_end", 1, lambda model: size.assign(1 << 50))
     # TensorFlow itself tries for 10 s before it gives up, and other threads have to wait.
     training.fit(model=training.model(Large), before=[grow], timeout=30)
 
@@ -67,7 +67,7 @@ def postprocess_raises_on_a_batch(training: Training) -> None:
             tf.debugging.assert_less(outputs, limit, message="a score is missing")
             return outputs
 
-    lower = training.at_epoch_end(1, lambda model: limit.assign(-1e9))
+    lower = training.at("on_epoch_end", 1, lambda model: limit.assign(-1e9))
     training.fit(callback=Checked, before=[lower])
 
 
@@ -76,7 +76,7 @@ def outputs_differ(training: Training) -> None:
         def postprocess(self, outputs, batch):
             return [outputs, outputs] if training.is_last else outputs
 
-    training.fit(callback=Several, before=[training.at_epoch_end(0, lambda model: None)])
+    training.fit(callback=Several, before=[training.at("on_epoch_end", 0)])
 
 
 def map_raises(training: Training) -> None:
@@ -92,7 +92,7 @@ def map_raises(training: Training) -> None:
                 self.data_table.add_data(str(i), i)
 
     dataset = tf.data.Dataset.from_tensor_slices(x).map(decode)
-    before = [training.at_epoch_end(0, lambda model: None)]
+    before = [training.at("on_epoch_end", 0)]
     training.fit(dataset, callback=WithoutImages, batch_size=1, before=before)
 
 
@@ -118,7 +118,7 @@ SIGNATURE = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
 def generator_raises(training: Training) -> None:
     batches = Breaking()
     dataset = tf.data.Dataset.from_generator(batches, output_signature=SIGNATURE)
-    training.fit(dataset, before=[training.at_epoch_end(1, batches.fail)])
+    training.fit(dataset, before=[training.at("on_epoch_end", 1, batches.fail)])
 
 
 class Batches(keras.utils.Sequence):
@@ -149,7 +149,7 @@ class Batches(keras.utils.Sequence):
 
 def py_dataset_raises(training: Training) -> None:
     batches = Batches()
-    training.fit(batches, before=[training.at_epoch_end(1, batches.start)])
+    training.fit(batches, before=[training.at("on_epoch_end", 1, batches.start)])
 
 
 def py_dataset_runs_out_of_memory(training: Training) -> None:
@@ -158,7 +158,7 @@ def py_dataset_runs_out_of_memory(training: Training) -> None:
             np.ones(1 << 50)
 
     batches = Large()
-    training.fit(batches, before=[training.at_epoch_end(1, batches.start)])
+    training.fit(batches, before=[training.at("on_epoch_end", 1, batches.start)])
 
 
 def function_raises(training: Training) -> None:
@@ -170,7 +170,7 @@ def function_raises(training: Training) -> None:
         numbers = np.arange(index, SAMPLES, count)
         return tf.data.Dataset.from_tensor_slices((numbers, (X[numbers], Y[numbers])))
 
-    training.fit(shards, before=[training.at_epoch_end(0, is_down.append)])
+    training.fit(shards, before=[training.at("on_epoch_end", 0, is_down.append)])
 
 
 def fails_beside_a_slow_model(training: Training) -> None:
@@ -187,7 +187,7 @@ def fails_beside_a_slow_model(training: Training) -> None:
             return super().predict_step((x, data[1]))
 
     if training.is_origin:
-        before = [training.at_epoch_end(0, batches.start)]
+        before = [training.at("on_epoch_end", 0, batches.start)]
         batches.seconds = 0.02
     else:
         before = [keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: slow.assign(0.25))]
@@ -197,7 +197,7 @@ def fails_beside_a_slow_model(training: Training) -> None:
 def fails_beside_a_slow_pipeline(training: Training) -> None:
     batches = Batches(0.02 if training.is_origin else 0.25, count=200)
     before = [
-        training.at_epoch_end(0, batches.start)
+        training.at("on_epoch_end", 0, batches.start)
         if training.is_origin
         else keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: batches.start(None))
     ]
@@ -219,7 +219,7 @@ def chief_cannot_hold_the_predictions(training: Training) -> None:
         used = psutil.Process().memory_info().vms
         resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20),) * 2)
 
-    training.fit(shards, callback=Large, before=[training.at_epoch_end(0, limit)])
+    training.fit(shards, callback=Large, before=[training.at("on_epoch_end", 0, limit)])
 
 
 def add_ground_truth_raises(training: Training) -> None:
@@ -253,5 +253,5 @@ def add_model_predictions_raises_at_last(training: Training) -> None:
 
 
 def no_run(training: Training) -> None:
-    training.fault()
+    training.fault()  # the callback cannot even be made
     training.fit(has_run=False)

@@ -58,6 +58,8 @@ def session(case: Case, backend: str, replicas: int) -> Callable[[], None] | Non
             os.environ.update(network | create_slot_env_vars(slot))
             os.environ["DISTEVAL_TEST_BACKEND"] = backend
             os.environ["DISTEVAL_TEST_REPLICAS"] = str(replicas)
+            # Horovod's own patience with a stopped rank, at the end of a process; 30 by default.
+            os.environ["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "10"
             return functools.partial(run, case, directory, slot.rank, size)
         ranks.append(psutil.Process(pid))
     ends = wait(ranks, [size - 1] if case.ending == "stopped" else [], EXTRA_SECONDS + case.within)

@@ -62,7 +62,7 @@ class Training:
         with self.strategy.scope():
             model = kind([keras.Input((4,)), *more, keras.layers.Dense(width)])
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(keras.optimizers.SGD(0.0), loss)
+            model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
         return model
 
     def fit(
@@ -98,17 +98,20 @@ class Training:
             callbacks=[*(before or []), evaluation],
         )
 
-    def at_epoch_end(self, epoch: int, action: Callable[[Any], None]) -> Any:
-        """Returns a callback for `before`: the action, with the model, just before an evaluation.
+    def at(self, hook: str, number: int | None = None, action: Callable[[Any], Any] = id) -> Any:
+        """Returns a callback for `before`, which notes the fault on the rank where it happens.
 
-        The fault is noted then, on the rank where it happens.
+        Args:
+            hook: When: a method of `keras.callbacks.Callback`.
+            number: The epoch or batch, if it has one.
+            action: What happens then, with the model.
         """
-        training = self
 
-        class Action(keras.callbacks.Callback):
-            def on_epoch_end(self, number, logs=None):
-                if number == epoch and training.is_origin:
-                    training.fault()
-                    action(self.model)
+        def act(*args: Any, logs: Any = None) -> None:
+            if self.is_origin and (number is None or args[0] == number):
+                self.fault()
+                action(callback.model)
 
-        return Action()
+        callback = keras.callbacks.LambdaCallback()
+        setattr(callback, hook, act)
+        return callback

@@ -1,4 +1,4 @@
-"""Logs beside W&B's own callbacks: every batches or epochs, twice with one callback, and resumed."""
+"""Logs beside W&B's own callbacks: every batches or epochs, twice with a callback, and resumed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ if not args.resume:
     every = Eval(ROWS, log_freq=6, batch_size=4)
     fit(every, 2, batch_size=2, steps_per_execution=5)
     if chief:
-        key = netrc.netrc(login).authenticators("127.0.0.1")[2]
+        key = netrc.netrc(login).hosts.popitem()[1][2]
         processes = psutil.process_iter(["cmdline"])
         command_lines = [" ".join(process.info["cmdline"] or []) for process in processes]
         assert any("log_beside.py" in line for line in command_lines)

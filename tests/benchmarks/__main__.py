@@ -1,0 +1,84 @@
+"""Runs the benchmarks, prints one table, and writes JSON and a plot: `bash launch/bench.sh`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import cost, report
+from benchmarks.measure import emitted
+from benchmarks.plot import plot
+from multiproc.running import SINGLE, Launch, run
+
+SCRIPTS = Path(__file__).parent / "scripts"
+RESULTS = Path(__file__).parent / "results"
+# Of `multiproc.running`, which gives each process one thread, for what runs alone: all cores.
+ALL_CORES = {"OMP_NUM_THREADS": "", "TF_NUM_INTRAOP_THREADS": "0", "TF_NUM_INTEROP_THREADS": "0"}
+# A simulated device holds a thread while it computes, and each that waits for it one more.
+SLEEPERS = {"TF_NUM_INTEROP_THREADS": "128"}
+
+
+class Job(NamedTuple):
+    """A script in one way of running."""
+
+    section: str
+    script: str
+    launch: Launch = SINGLE
+    env: dict[str, str] = {}  # noqa: RUF012
+
+
+def jobs(quick: bool) -> list[Job]:
+    """Returns what to run, one after the other."""
+    replicas = (2, 8) if quick else (1, 2, 4, 8)
+    return [
+        Job("inference", "inference.py", env=ALL_CORES),
+        *(Job("scaling", "scaling.py", ("horovod", n), SLEEPERS) for n in replicas),
+        *(Job("scaling", "scaling.py", ("mirrored", n), SLEEPERS) for n in replicas),
+        Job("scaling", "real_compute.py", ("horovod", 2)),
+        Job("gather", "gather.py", ("horovod", 2)),
+        Job("logging", "table_logging.py", env=ALL_CORES),
+        Job("epoch end", "epoch_end.py", env=ALL_CORES),
+        *(Job("cost", "cost.py", ("horovod", n)) for n in replicas),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="everything small, in 3 minutes")
+    parser.add_argument("--peers", action="store_true", help="accelerate, torchmetrics, mmengine")
+    parser.add_argument("--only", action="append", help="a section, such as gather; repeatable")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    options = [flag for flag in ("quick", "peers") if getattr(args, flag)]
+
+    started, machine = time.monotonic(), report.machine()
+    figures: list[dict[str, Any]] = []
+    for job in jobs(args.quick):
+        if args.only and job.section not in args.only:
+            continue
+        sys.stderr.write(f"{job.section}: {job.script}, {job.launch[0]} {job.launch[1]}\n")
+        flags = [f"--{option}" for option in options]
+        done = run(SCRIPTS / job.script, *flags, launch=job.launch, env=job.env, timeout=3600)
+        if done.returncode:
+            sys.exit(f"{job.script} failed:\n{done.stdout}")
+        figures += emitted(done.stdout)
+    figures += cost.fits(figures)
+    machine |= {"seconds": round(time.monotonic() - started), "options": options}
+    machine["load at the end"] = os.getloadavg()[0]
+
+    print(report.table(figures))
+    args.output.mkdir(parents=True, exist_ok=True)
+    name = "quick" if args.quick else "full"
+    content = {"machine": machine, "figures": figures}
+    (args.output / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    plot(figures, args.output / f"{name}.png", machine)
+    print(f"\n{machine}\n{args.output / name}.json and .png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Metrics of classifications equal those of scikit-learn, for all kinds of labels and outputs."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import wandb
+from sklearn import metrics
+from sklearn.datasets import load_digits
+
+import disteval
+from disteval.errors import DataError, DistEvalError
+from disteval.tasks import curves
+from disteval.tasks.base import Assessment
+from disteval.tasks.classification import expected_calibration_error
+from disteval.tasks.probabilities import returns_logits
+
+keras = tf.keras
+X = (load_digits().data[:300] / 16).astype(np.float32)
+Y = load_digits().target[:300]
+
+
+@pytest.fixture(autouse=True)
+def _disabled_run() -> Any:
+    with wandb.init(mode="disabled"):
+        yield
+
+
+def linear(outputs: int, activation: str | None = None, loss: Any = None) -> Any:
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(outputs, activation, kernel_initializer="random_normal")
+    model = keras.Sequential([keras.Input((64,)), layer])
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    return model
+
+
+def assess(evaluation: Any, model: Any, y: Any) -> tuple[Any, Assessment]:
+    evaluation.set_model(model)
+    found = disteval.predict(model, (X, y), postprocess=evaluation.postprocess)
+    return found, evaluation.assess(found, [evaluation.read_label(label) for label in y])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [Y, Y.astype(np.float32), Y[:, np.newaxis], keras.utils.to_categorical(Y, 10)],
+    ids=["sparse", "float", "column", "one-hot"],
+)
+@pytest.mark.parametrize("logits", [True, False])
+def test_single_label(y: np.ndarray, logits: bool) -> None:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    model = linear(10, None if logits else "softmax", loss)
+    outputs = model.predict(X, verbose=0)
+    probabilities = tf.nn.softmax(outputs).numpy() if logits else outputs
+    evaluation = disteval.ClassificationEval((X, y), log_probabilities=True)
+    found, result = assess(evaluation, model, y)
+    predicted = probabilities.argmax(axis=1)
+    assert found["classes"].dtype == np.uint16
+    np.testing.assert_array_equal(found["classes"][:, 0], predicted)
+    expected = {
+        "accuracy": metrics.accuracy_score(Y, predicted),
+        "top_3_accuracy": metrics.top_k_accuracy_score(Y, probabilities, k=3),
+        "loss": metrics.log_loss(Y, probabilities),
+    }
+    kinds = {"precision": metrics.precision_score, "recall": metrics.recall_score}
+    for name, score in {**kinds, "f1": metrics.f1_score}.items():
+        expected[name] = score(Y, predicted, average="macro", zero_division=0)
+        of_class = score(Y, predicted, average=None, labels=range(10), zero_division=0)
+        expected |= {f"{name}/{i}": value for i, value in enumerate(of_class)}
+    for name, value in expected.items():
+        assert result.metrics[name] == pytest.approx(value, abs=1e-6), name
+    assert set(result.plots) == {"confusion_matrix", "pr_curve", "roc_curve"}
+    np.testing.assert_allclose(result.losses.mean(), expected["loss"], atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_binary_with_one_output(activation: str | None) -> None:
+    y = (Y > 4).astype(np.int64)
+    model = linear(1, activation, keras.losses.BinaryCrossentropy(from_logits=not activation))
+    positive = model.predict(X, verbose=0)[:, 0]
+    positive = positive if activation else tf.sigmoid(positive).numpy()
+    evaluation = disteval.ClassificationEval((X, y), class_names=["low", "high"])
+    found, result = assess(evaluation, model, y)
+    assert found["classes"].shape == (300, 2)
+    assert result.metrics["accuracy"] == metrics.accuracy_score(y, positive > 0.5)
+    assert result.metrics["loss"] == pytest.approx(metrics.log_loss(y, positive), abs=1e-6)
+    recall = metrics.recall_score(y, positive > 0.5)
+    assert result.metrics["recall/high"] == pytest.approx(recall, abs=1e-6)
+
+
+def test_multi_label() -> None:
+    y = np.stack([Y % 2, Y % 3 == 0, Y > 4, *(np.eye(10)[Y].T[:8])], axis=1).astype(np.int32)
+    model = linear(11, "sigmoid", "binary_crossentropy")
+    probabilities = model.predict(X, verbose=0)
+    evaluation = disteval.ClassificationEval((X, y), multi_label=True, log_probabilities=True)
+    found, result = assess(evaluation, model, y)
+    predicted = probabilities >= 0.5
+    assert found["predicted"].shape == (300, 2), "a bit for each class"
+    expected = {
+        "accuracy": metrics.accuracy_score(y, predicted),
+        "f1": metrics.f1_score(y, predicted, average="macro", zero_division=0),
+        "precision": metrics.precision_score(y, predicted, average="macro", zero_division=0),
+        "recall/2": metrics.recall_score(y[:, 2], predicted[:, 2], zero_division=0),
+    }
+    for name, value in expected.items():
+        assert result.metrics[name] == pytest.approx(value, abs=1e-6), name
+    assert "ece" not in result.metrics
+    assert set(result.plots) == {"pr_curve", "roc_curve"}
+
+
+def test_calibration_error_by_definition() -> None:
+    random = np.random.default_rng(0)
+    confidence = np.append(random.random(500), [0.0, 1.0, 0.2])
+    correct = random.random(503) < confidence
+    expected = 0.0
+    for i in range(15):
+        inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
+        if i == 0:
+            inside |= confidence == 0
+        if inside.any():
+            gap = abs(correct[inside].mean() - confidence[inside].mean())
+            expected += inside.mean() * gap
+    assert expected_calibration_error(confidence, correct) == pytest.approx(expected, abs=1e-12)
+
+
+def test_curves_are_those_of_scikit_learn() -> None:
+    scores = np.random.default_rng(0).random((300, 10))
+    rows = curves.pr_and_roc(Y, scores, range(10))["roc_curve"].table.data
+    expected = metrics.roc_curve(Y == 3, scores[:, 3])
+    found = np.array([row[1:] for row in rows if row[0] == "3"])
+    np.testing.assert_allclose(found, np.stack(expected[:2], axis=1))
+    assert not curves.pr_and_roc(Y, scores, range(101))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one_class = curves.pr_and_roc(np.zeros(300, int), scores, range(10))
+    assert one_class["pr_curve"].table.data == []
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "expected"),
+    [
+        ("softmax", None, False),
+        ("sigmoid", None, False),
+        (None, None, True),
+        (None, keras.losses.CategoricalCrossentropy(from_logits=True), True),
+        (None, keras.losses.CategoricalCrossentropy(), False),
+        (None, "sparse_categorical_crossentropy", False),
+        (None, keras.losses.sparse_categorical_crossentropy, False),
+        (None, keras.losses.MeanSquaredError(), True),
+    ],
+)
+def test_from_logits_is_found_out(activation: str | None, loss: Any, expected: bool) -> None:
+    model = linear(3, activation, loss)
+    assert returns_logits(model, "auto") == expected
+    assert returns_logits(model, True)
+    assert not returns_logits(model, False)
+
+
+def test_models_that_do_not_tell() -> None:
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(3, "relu")])
+    with pytest.raises(DistEvalError, match=r"Expected: from_logits=True or False"):
+        returns_logits(model, "auto")
+
+
+@pytest.mark.parametrize("options", [{"top_k": 0}, {"from_logits": "maybe"}, {"rows": "last"}])
+def test_invalid_arguments(options: dict[str, Any]) -> None:
+    with pytest.raises(DistEvalError, match=f"Received: {next(iter(options))}="):
+        disteval.ClassificationEval((X, Y), **options)
+
+
+def test_wrong_number_of_names() -> None:
+    evaluation = disteval.ClassificationEval((X, Y), class_names=["a", "b"])
+    with pytest.raises(DataError, match="Received: 2 class_names for a model of 10 classes"):
+        assess(evaluation, linear(10, "softmax"), Y)
+
+
+def test_data_without_labels() -> None:
+    evaluation = disteval.ClassificationEval(X)
+    evaluation.set_model(linear(10, "softmax"))
+    with pytest.raises(DataError, match="without labels"):
+        disteval.predict(evaluation.model, X, postprocess=evaluation.postprocess)
+
+
+def test_missing_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(DistEvalError, match=r"pip install 'disteval\[tasks\]'") as caught:
+        disteval.ClassificationEval((X, Y))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("task", [disteval.ClassificationEval, disteval.RegressionEval])
+def test_a_model_that_diverged_does_not_end_the_training(task: Any) -> None:
+    regression = task is disteval.RegressionEval
+    model = linear(1 if regression else 10, None, "mse" if regression else None)
+    if not regression:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.0), loss)
+    model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    options = {} if regression else {"log_probabilities": True}
+    evaluation = task((X, Y), rows="worst", num_rows=5, panel=True, **options)
+    model.fit(X[:32], Y[:32], epochs=2, verbose=0, callbacks=[evaluation])
+    assert len(evaluation.pred_table.data) == 5
