@@ -1,4 +1,7 @@
-"""Commands: `python -m disteval upload RUN_DIR` and `python -m disteval report [RUN_DIR]`."""
+"""Commands: `python -m disteval doctor`, `upload RUN_DIR` and `report [RUN_DIR]`.
+
+Each imports what it needs, so that the doctor runs where the others cannot.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import argparse
 import sys
 from pathlib import Path
 
+from disteval import doctor
 from disteval.errors import DistEvalError
-from disteval.report import MAX_ROWS, build_report
-from disteval.tables.uploads import upload_left
 
 
 def main() -> int:
     """Runs a command, and returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m disteval")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    examine = commands.add_parser("doctor", help="say what would run here, and what is in the way")
+    examine.add_argument("--json", action="store_true", help="print facts and traps as JSON")
+    examine.set_defaults(run=doctor.run)
     upload = commands.add_parser("upload", help="upload the tables that a run could not")
     upload.add_argument("directory", type=Path, help="the run's directory, or one above it")
     upload.set_defaults(run=_upload)
@@ -28,7 +33,7 @@ def main() -> int:
     )
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
     report.add_argument(
-        "--rows", type=int, default=MAX_ROWS, help="of each version at most (default: %(default)s)"
+        "--rows", type=int, help="of each version at most (default: the 10,000 that W&B shows)"
     )
     report.set_defaults(run=_report)
     args = parser.parse_args()
@@ -40,13 +45,17 @@ def main() -> int:
 
 
 def _upload(args: argparse.Namespace) -> int:
+    from disteval.tables.uploads import upload_left
+
     count = upload_left(args.directory)
     sys.stdout.write(f"{count} tables uploaded\n")
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
-    page = build_report(args.directory, args.output, args.rows)
+    from disteval.report import MAX_ROWS, build_report
+
+    page = build_report(args.directory, args.output, args.rows or MAX_ROWS)
     sys.stdout.write(f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n")
     return 0
 

@@ -355,19 +355,15 @@ class DistEvalCallback(WandbEvalCallback):
             with backend.together(step, self._facts()):
                 if error is not None:
                     raise error
-        with backend.together(f"add_model_predictions of {unit} {number}"):
-            if backend.is_chief:
-                self._log(version)
-
-    def _log(self, version: Version) -> None:
-        """Has the version logged, now or in the background."""
         if self._monitor.is_best(version.logs):
             version.aliases.append("best")
         self._newest = version
-        if self._writer.asynchronous:
+        if not self._writer.asynchronous:
+            with backend.together(f"add_model_predictions of {unit} {number}"):
+                if backend.is_chief:
+                    self._build_pred_table(version)
+        elif backend.is_chief:
             self._writer.submit(lambda: self._build_pred_table(version))
-        else:
-            self._build_pred_table(version)
 
     def _build_data_table(self, logs: dict[str, float] | None) -> None:
         assert self._tables is not None

@@ -178,22 +178,7 @@ def _evaluate(
     inferred = time.monotonic()
     statuses = agreement.statuses
     leaves, num_samples = _checked(statuses)
-    assembly = predictions = None
-    destinations: list[list[np.ndarray]] = []
-    many = max(status.own["bytes"] for status in statuses) > SMALL_BYTES
-    with backend.together(f"the gather of {step}"):  # nothing is sent if the chief has no room
-        if backend.is_chief:
-            assembly = wire.Assembly(leaves or loop.leaves, num_samples)
-            assembly.add(results.index, results.leaves, results.outputs)
-            destinations = [_destinations(assembly, status) for status in statuses[1:]]
-            if not many:
-                for arrays, payload in zip(destinations, agreement.payloads[1:], strict=True):
-                    wire.Writer(arrays).write(payload)
-                predictions = loop.packed(assembly.finish())
-    if many:
-        backend.gather(buffers, [status.own["bytes"] for status in statuses], [[], *destinations])
-        with backend.together(f"the end of {step}"):
-            predictions = loop.packed(assembly.finish()) if assembly is not None else None
+    predictions = _collect(backend, loop, results, agreement, leaves or loop.leaves, num_samples)
     return Evaluation(
         predictions,
         num_samples,
@@ -206,6 +191,42 @@ def _evaluate(
             [status.own["seconds"] for status in statuses],
         ),
     )
+
+
+def _collect(
+    backend: Backend,
+    loop: Loop,
+    results: _Results,
+    agreement: Agreement,
+    leaves: Sequence[wire.Leaf],
+    num_samples: int,
+) -> Any:
+    """Returns the predictions of all ranks on the chief, in dataset order; a collective."""
+    totals = [status.own["bytes"] for status in agreement.statuses]
+    if max(totals) <= SMALL_BYTES:  # all is here: it came with the statuses
+        if not backend.is_chief:
+            return None
+        assembly, destinations = _assembly(results, agreement, leaves, num_samples)
+        for arrays, payload in zip(destinations[1:], agreement.payloads[1:], strict=True):
+            wire.Writer(arrays).write(payload)
+        return loop.packed(assembly.finish())
+    with backend.together("making room for the predictions"):
+        received: wire.Assembly | None = None
+        destinations = []
+        if backend.is_chief:
+            received, destinations = _assembly(results, agreement, leaves, num_samples)
+    backend.gather([] if backend.is_chief else results.buffers(), totals, destinations)
+    with backend.together("the end of the gather"):
+        return loop.packed(received.finish()) if received is not None else None
+
+
+def _assembly(
+    results: _Results, agreement: Agreement, leaves: Sequence[wire.Leaf], num_samples: int
+) -> tuple[wire.Assembly, list[list[np.ndarray]]]:
+    """Returns the chief's arrays, with its own rows, and where those of each rank belong."""
+    assembly = wire.Assembly(leaves, num_samples)
+    assembly.add(results.index, results.leaves, results.outputs)
+    return assembly, [[], *(_destinations(assembly, s) for s in agreement.statuses[1:])]
 
 
 def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:

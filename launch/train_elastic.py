@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 import wandb
 from horovod.common.elastic import ObjectState
-
 from train import DigitsEval, build_model, load_data, read_wandb_key, shard, tf_variables, use_gpu
 
 keras = tf.keras

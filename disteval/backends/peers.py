@@ -87,7 +87,8 @@ class PeerBackend(Backend):
             return collective()
         except tf.errors.OpError as error:
             raise self.lost(
-                f"a collective failed on rank {self.rank}, most likely since a peer is gone: "
+                f"a collective failed on rank {self.rank}, most likely since a peer is gone: it "
+                "was killed, has failed elsewhere, or has ended without this callback. "
                 f"{error.message}"
             ) from error
 

@@ -36,5 +36,6 @@ def build_report(
     """
     page = render(read_run(find_run(Path(directory))), rows)
     path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path

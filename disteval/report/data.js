@@ -36,6 +36,18 @@ class Version {
     return [...first, ...others.filter((name) => name !== "epoch" && name !== "step")];
   }
 
+  // The numbers to show first: confidence and loss, or what a table has instead.
+  get headline() {
+    const known = [this.roles.confidence, this.roles.loss].filter(Boolean);
+    return known.length ? known : this.numbers.slice(0, 2);
+  }
+
+  // Names of columns that have no role.
+  get others() {
+    const taken = new Set([...Object.values(this.roles), "epoch", "step", ...this.headline]);
+    return Object.keys(this.columns).filter((name) => !taken.has(name));
+  }
+
   // What identifies the sample of a row in all versions.
   key(row) {
     const keys = this.role("key");
@@ -94,6 +106,11 @@ for (const version of versions) {
   const times = (named.get(version.name) ?? 0) + 1;
   named.set(version.name, times);
   if (times > 1) version.name += ` (${times})`;
+}
+
+// Whether a column is a fact of the sample, the same in all versions.
+function isFact(name) {
+  return versions.every((version) => version.columns[name] === versions[0].columns[name]);
 }
 
 function format(number) {

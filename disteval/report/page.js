@@ -41,7 +41,7 @@ function tiles(version) {
   const { right, known } = version.count();
   const entries = [["Samples", format(version.rows)]];
   if (known) entries.push(["Correct", percent(right, known)], ["Wrong", format(known - right)]);
-  for (const name of [version.roles.confidence, version.roles.loss].filter(Boolean)) {
+  for (const name of version.headline) {
     const values = version.column(name).values.filter((value) => Number.isFinite(value));
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
     entries.push([`Mean ${name}`, values.length ? format(mean) : "–"]);

@@ -57,14 +57,17 @@ function sortOptions({ first, second }) {
 }
 
 function drawSamples(grid, rows, state) {
-  grid.replaceChildren(...rows.map((row) => sampleCard(row, state)));
+  const cards = rows.map((row) => sampleCard(row, state));
+  grid.classList.toggle("wide", cards.some((card) => card.querySelectorAll(".picture").length > 1));
+  grid.replaceChildren(...cards);
 }
 
 function sampleCard(row, { first, second }) {
   const key = first.key(row);
   const shown = [[first, row], [second, second?.rowOf(key)]].filter(([version]) => version);
-  const pictures = drawPictures(shown, second);
-  const facts = pictures.length ? [] : otherNames(first).slice(0, MAX_FACTS).map((name) => fact(name, first.text(name, row)));
+  const pictures = drawPictures(shown);
+  const names = pictures.length ? [] : first.others.filter(isFact).slice(0, MAX_FACTS);
+  const facts = names.map((name) => fact(name, first.text(name, row)));
   const truth = first.roles.truth ? [fact("Truth", first.text(first.roles.truth, row))] : [];
   const open = { type: "button", class: "pictures", "aria-label": `Details of sample ${key}`, onclick: () => showDetails(key) };
   const inside = pictures.length ? pictures : [element("span", { class: "muted" }, `Sample ${key}`)];
@@ -75,16 +78,16 @@ function sampleCard(row, { first, second }) {
 }
 
 // Each picture once: those of two versions are the same as long as nothing is drawn into them.
-function drawPictures(shown, comparing) {
+function drawPictures(shown) {
   const seen = new Map();
   for (const [version, row] of shown) {
     for (const number of version.role("picture")?.values[row] ?? []) {
-      if (!seen.has(number)) seen.set(number, version);
+      seen.set(number, [...(seen.get(number) ?? []), version]);
     }
   }
-  return [...seen].map(([number, version]) => {
+  return [...seen].map(([number, having]) => {
     const [caption, uri] = data.pictures[number];
-    const when = comparing && seen.size > 1 ? `, ${version.name}` : "";
+    const when = having.length < shown.length ? `, ${having[0].name}` : "";
     const image = uri
       ? element("img", { src: uri, alt: caption || "input", decoding: "async", onload: sharpen })
       : element("span", { class: "muted" }, "no picture");
@@ -108,8 +111,8 @@ function mark(correct) {
 
 function predictionLine(version, row, named) {
   if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
-  const { prediction, confidence, loss } = version.roles;
-  const number = confidence ?? loss;
+  const { prediction, confidence } = version.roles;
+  const [number] = version.headline;
   const line = element("p", { class: "prediction" },
     mark(version.isCorrect(row)),
     element("span", { class: "what" },
@@ -124,19 +127,14 @@ function predictionLine(version, row, named) {
   return line;
 }
 
-function otherNames(version) {
-  const taken = new Set([...Object.values(version.roles), "epoch", "step"]);
-  return Object.keys(version.columns).filter((name) => !taken.has(name));
-}
-
 function showDetails(key) {
   const dialog = document.getElementById("details");
   const at = versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
   const [version, row] = at.find(([candidate]) => candidate === state.first) ?? at[0];
   document.getElementById("details-title").textContent = `Sample ${key}`;
-  const named = ["truth", ...otherNames(version)].map((name) => version.roles[name] ?? name);
+  const named = ["truth", ...version.others].map((name) => version.roles[name] ?? name);
   const facts = named.filter((name) => name in version.columns).flatMap((name) => fact(name, version.text(name, row)));
-  const columns = ["prediction", "confidence", "loss"].map((role) => version.roles[role]).filter(Boolean);
+  const columns = [version.roles.prediction, ...version.headline].filter(Boolean);
   const table = element("table", {},
     element("tr", {}, ...["", "", ...columns].map((name) => element("th", { scope: "col" }, name))),
     ...at.map(([other, there]) => element("tr", { class: other === state.first ? "chosen" : "" },
@@ -144,7 +142,7 @@ function showDetails(key) {
       element("td", {}, mark(other.isCorrect(there)) ?? ""),
       ...columns.map((name) => element("td", {}, name in other.columns ? other.text(name, there) : "–")))));
   document.getElementById("details-body").replaceChildren(
-    element("div", { class: "pictures" }, ...drawPictures([[version, row]], false)),
+    element("div", { class: "pictures" }, ...drawPictures([[version, row]])),
     element("dl", {}, ...facts),
     element("div", { class: "scroll" }, table));
   dialog.showModal();

@@ -120,6 +120,7 @@ class DetectionEval(TaskEval):
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
         """Returns the images of the ground-truth table, with the predicted boxes in addition."""
+        # W&B has no public way to the size of an image, but for opening it.
         images = []
         for index, image in zip(shown, self.data_table.get_column("image"), strict=True):
             boxes = {"ground_truth": self._labels[index], "predictions": self._found[index]}

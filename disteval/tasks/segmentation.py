@@ -78,7 +78,6 @@ class SegmentationEval(TaskEval):
         # The label of ignored pixels in memory: one behind the last class.
         self._ignored = len(self.class_names)
         self._label_dtype = np.min_scalar_type(self._ignored)
-        self._masks: dict[int, ImageMask] = {}
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the predicted masks; uint8 or uint16, `(batch, height, width)`."""
@@ -123,6 +122,7 @@ class SegmentationEval(TaskEval):
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
         """Returns the images of the ground-truth table, with the predicted masks in addition."""
+        # W&B has no public way to the masks of an image.
         images = []
         for index, image in zip(shown, self.data_table.get_column("image"), strict=True):
             masks = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from multiproc.hosts import HERE, THERE, other_host
 from multiproc.running import BIN, check
@@ -65,6 +66,7 @@ def read(backend: WandbBackend) -> dict[str, Any]:
     return json.loads(output.splitlines()[-1])
 
 
+@pytest.mark.timeout(900)
 def test_each_launcher_gives_the_same_tables(wandb_backend: WandbBackend, tmp_path: Path) -> None:
     env = wandb_backend.client_env("writer")
     timeline = tmp_path / "timeline.json"

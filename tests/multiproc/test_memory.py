@@ -21,4 +21,4 @@ def test_peak_memory_is_that_of_the_predictions() -> None:
     for report in reports:
         grown, held = report["grown"], report["held"]
         assert grown > 0.9 * held, f"the measurement misses the predictions: {report}"
-        assert grown < COPIES * held + ALLOWANCE, report
+        assert grown < COPIES * held + ALLOWANCE, reports

@@ -11,13 +11,25 @@ from multiproc.running import SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
-FUNCTIONS = {"wide": "wide_classification"}
+MEASURED = ["classification", "regression", "segmentation", "detection"]
+TASKS = {
+    "single": [*MEASURED, "worst"],
+    "mirrored": ["classification", "segmentation"],
+    "horovod": [*MEASURED, "wide"],
+}
 EPOCHS = 2
 PIXELS = 36 * 36
 # Samples of each task.
-SAMPLES = {"classification": 600, "wide": 200, "regression": 442, "segmentation": 50,
+SAMPLES = {"classification": 600, "wide": 200, "worst": 200, "regression": 442, "segmentation": 50,
            "detection": 60}  # fmt: skip
-ROWS = {"classification": 40, "wide": 200, "regression": 442, "segmentation": 10, "detection": 20}
+ROWS = {
+    "classification": 40,
+    "wide": 200,
+    "worst": 5,
+    "regression": 442,
+    "segmentation": 10,
+    "detection": 20,
+}
 
 
 def versions(state: dict[str, Any], collection: str) -> list[dict[str, Any]]:
@@ -33,10 +45,9 @@ def sent(version: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)
 def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBackend) -> None:
-    tasks = list(SAMPLES) if launch[0] != "mirrored" else ["classification", "segmentation"]
-    functions = [FUNCTIONS.get(task, task) for task in tasks]
+    tasks = TASKS[launch[0]]
     env = wandb_backend.client_env("writer")
-    output = check("tasks_evaluate.py", *functions, launch=launch, env=env)
+    output = check("tasks_evaluate.py", *tasks, launch=launch, env=env)
     (line,) = [line for line in output.splitlines() if "expected {" in line]
     expected = json.loads(line[line.index("{") :])
     state = wandb_backend.state()
@@ -63,9 +74,10 @@ def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBacken
                 assert not new
     if launch == SINGLE:
         check_reading(wandb_backend)
+        check_worst(state)
     if launch[0] != "horovod":
         return
-    of_task = {t: versions(state, f"run_{t}-{'-'.join(map(str, launch))}_pred")[0] for t in SAMPLES}
+    of_task = {t: versions(state, f"run_{t}-{'-'.join(map(str, launch))}_pred")[0] for t in tasks}
     # The classes, their scores and the loss, instead of 4,000 bytes of probabilities.
     assert sent(of_task["wide"]) == 3 * 2 + 3 * 4 + 4 <= 40
     assert sent(of_task["segmentation"]) == PIXELS
@@ -74,25 +86,35 @@ def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBacken
 
 def check_reading(wandb_backend: WandbBackend) -> None:
     """The tables of the single launch can be read back by another process."""
-    run_ids = [f"{task}-single-1" for task in SAMPLES if task != "wide"]
+    run_ids = [f"{task}-single-1" for task in TASKS["single"]]
     reading = check("tasks_read.py", *run_ids, env=wandb_backend.client_env("reader"))
     found = json.loads(reading.splitlines()[-1])
     for run_id in run_ids:
         task = run_id.partition("-")[0]
-        (data,) = found[run_id]["data"]
+        *_, data = sorted(found[run_id]["data"], key=lambda table: table["version"])
         assert len(data["rows"]) == ROWS[task]
         for version in found[run_id]["predictions"]:
             columns = version["columns"]
             assert columns[:2] == ["epoch", "index"]
             assert len(version["rows"]) == ROWS[task]
             indices = [row[1] for row in version["rows"]]
-            assert indices == [row[0] for row in data["rows"]]
-            if task == "segmentation":
-                ious = [row[columns.index("iou")] for row in version["rows"]]
-                assert ious == sorted(ious), "the worst first"
+            if task != "worst" or "latest" in version["aliases"]:
+                assert indices == [row[0] for row in data["rows"]]
+            if task in ("segmentation", "worst"):
+                column, sign = ("iou", 1) if task == "segmentation" else ("loss", -1)
+                losses = [sign * row[columns.index(column)] for row in version["rows"]]
+                assert losses == sorted(losses), "the worst first"
             else:
                 assert indices == sorted(indices)
             check_cells(task, [dict(zip(columns, row, strict=True)) for row in version["rows"]])
+
+
+def check_worst(state: dict[str, Any]) -> None:
+    """Each version refers to a ground-truth table of its own rows."""
+    used = [a for a in state["artifacts"] if "worst-single-1" in a["used_by"]]
+    assert len(used) == EPOCHS
+    tables = [a["manifest"]["val_data.table.json"]["digest"] for a in used]
+    assert len(set(tables)) == EPOCHS
 
 
 def check_cells(task: str, rows: list[dict[str, Any]]) -> None:

@@ -137,8 +137,8 @@ def measure_memory() -> None:
         predictions = disteval.predict(model, x, postprocess=wide)
     if backend.is_chief:
         held = predictions.nbytes / 1e6
-        emit("gather", f"{held:.0f} MB dense", "chief's peak / the gathered array", peak.grown / held,
-             grown=peak.grown, held=held)  # fmt: skip
+        case, what = f"{held:.0f} MB dense", "chief's peak / the gathered array"
+        emit("gather", case, what, peak.grown / held, grown=peak.grown, held=held)
 
 
 random = np.random.default_rng(0)

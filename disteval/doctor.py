@@ -1,0 +1,273 @@
+"""`python -m disteval doctor`: what would run here, and what is in the way.
+
+Nothing that may be broken is imported here: TensorFlow and Horovod are examined in processes of
+their own (`disteval.selftest`), so that a crash of theirs is a finding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# Seconds that the W&B server may take to answer, and a process of ours to end.
+SERVER_SECONDS = 5
+PROCESS_SECONDS = 180
+
+
+class Trap(NamedTuple):
+    """Something that is in the way, or will be.
+
+    Attributes:
+        name: A fixed word for it.
+        text: What was found.
+        advice: What to do.
+        fatal: Whether it makes the exit status 1.
+    """
+
+    name: str
+    text: str
+    advice: str
+    fatal: bool = True
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examines this machine, prints what was found, and returns the exit status."""
+    facts, traps = examine()
+    if args.json:
+        text = json.dumps({"facts": facts, "traps": [t._asdict() for t in traps]}, indent=2)
+    else:
+        text = "\n".join(describe(facts, traps))
+    sys.stdout.write(f"{text}\n")
+    return int(any(trap.fatal for trap in traps))
+
+
+def examine() -> tuple[dict[str, Any], list[Trap]]:
+    """Returns what there is, and what is wrong with it."""
+    facts: dict[str, Any] = {"python": platform.python_version()}
+    facts |= {name: _version(name) for name in ("tensorflow", "keras", "wandb", "numpy")}
+    imported, error = _facts_of_imports()
+    facts |= imported
+    facts["wandb_mode"], facts["wandb_server"] = _wandb()
+    facts["selftest"] = _selftest(imported)
+    traps = [*_import_traps(error), *_wandb_traps(facts), *_horovod_traps(facts)]
+    return facts, traps
+
+
+def describe(facts: dict[str, Any], traps: list[Trap]) -> Iterator[str]:
+    """Yields the lines for a person."""
+    horovod, backend = facts.get("horovod", {}), facts.get("backend", {})
+    features = ", ".join(horovod.get("features", []))
+    server = facts["wandb_server"]
+    lines = {
+        "Python": facts["python"],
+        "TensorFlow": facts["tensorflow"],
+        "Keras": f"{facts['keras'] or '-'}, tf.keras is {facts.get('tf.keras', 'not to be had')}",
+        "NumPy": facts["numpy"],
+        "W&B": f"{facts['wandb'] or '-'}, {facts['wandb_mode']}"
+        + (f", {server}" if server else ""),
+        "Horovod": f"{horovod['version']} with {features}" if features else horovod.get("error"),
+        "Devices": ", ".join(facts.get("devices", [])),
+        "Backend": f"{backend['name']} ({backend['reason']})" if backend else None,
+        "Self-test": facts["selftest"],
+    }
+    for name, line in lines.items():
+        yield f"{name:<11} {line or '-'}"
+    for trap in traps:
+        yield f"\n{'error' if trap.fatal else 'note'}: {trap.text}\n  {trap.advice}"
+    if not any(trap.fatal for trap in traps):
+        yield "\nNothing is in the way."
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _facts_of_imports() -> tuple[dict[str, Any], str]:
+    """Returns what `selftest` found, or nothing and the last words of its failure."""
+    done = _run(sys.executable, "-m", "disteval.selftest", "facts")
+    lines = done.stdout.splitlines()
+    if done.returncode == 0 and lines:
+        return dict(json.loads(lines[-1])), ""
+    return {}, _last_words(done)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    # A quiet environment; and horovodrun shows all of it on command lines, so without the key.
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("WANDB_API_KEY", None)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        output, errors = process.communicate(timeout=PROCESS_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # horovodrun ends its ranks
+        output, errors = process.communicate()
+        errors += f"\nno end within {PROCESS_SECONDS} s"
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """Returns the line that says what failed: the last one with an error, or the last one."""
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    named = [line for line in lines if "Error: " in line or "no end within" in line]
+    return (named or lines or [f"exit status {done.returncode}"])[-1].strip()
+
+
+def _wandb() -> tuple[str, str | None]:
+    """Returns W&B's mode, and of a server that is to be used, how it answers."""
+    try:
+        import wandb
+
+        settings = wandb.setup().settings
+    except Exception as error:
+        return f"{type(error).__name__}: {error}", None
+    mode = str(settings.mode)
+    if mode not in ("online", "shared"):
+        return mode, None
+    url = str(settings.base_url)
+    try:
+        urllib.request.urlopen(url, timeout=SERVER_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # an answer, too
+    except OSError as error:
+        return mode, f"{url} does not answer: {getattr(error, 'reason', error)}"
+    return mode, f"{url} answers" + ("" if settings.api_key else ", not logged in")
+
+
+def _selftest(imported: dict[str, Any]) -> str:
+    """Evaluates on two ranks, where there is a Horovod."""
+    if "version" not in imported.get("horovod", {}):
+        return "not run, since there is no Horovod"
+    beside_python = Path(sys.executable).with_name("horovodrun")
+    horovodrun = str(beside_python) if beside_python.exists() else shutil.which("horovodrun")
+    if horovodrun is None:
+        return "failed: there is no horovodrun on PATH"
+    started = time.monotonic()
+    controller = ["--gloo"] if "Gloo" in imported["horovod"]["features"] else []
+    command = [sys.executable, "-m", "disteval.selftest", "predict"]
+    done = _run(horovodrun, *controller, "-np", "2", *command)
+    if done.returncode:
+        return f"failed: {_last_words(done)}"
+    return f"two ranks evaluated, in {time.monotonic() - started:.0f} s"
+
+
+def _import_traps(error: str) -> Iterator[Trap]:
+    if error:
+        yield Trap(
+            "import",
+            f"disteval and what it needs cannot be imported: {error}",
+            "Install it again into an environment of its own: bash launch/setup.sh",
+        )
+    wanted = _numpy_that_tensorflow_wants()
+    if wanted:
+        yield Trap(
+            "numpy",
+            f"TensorFlow {_version('tensorflow')} needs {wanted}, and {_version('numpy')} is here.",
+            f"pip install '{wanted}'",
+        )
+
+
+def _numpy_that_tensorflow_wants() -> str | None:
+    """Returns the requirement of TensorFlow that the installed NumPy does not meet."""
+    try:
+        from packaging.requirements import Requirement
+
+        requirements = importlib.metadata.requires("tensorflow") or []
+    except ImportError:  # of which PackageNotFoundError is one; TensorFlow brings `packaging`
+        return None
+    for requirement in map(Requirement, requirements):
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if requirement.name == "numpy" and applies:
+            met = requirement.specifier.contains(_version("numpy") or "0", prereleases=True)
+            return None if met else f"numpy{requirement.specifier}"
+    return None
+
+
+def _wandb_traps(facts: dict[str, Any]) -> Iterator[Trap]:
+    server = facts["wandb_server"] or ""
+    if "does not answer" in server:
+        yield Trap(
+            "wandb-server",
+            f"The W&B server {server}",
+            "Check WANDB_BASE_URL and the network, or train with WANDB_MODE=offline and run "
+            "`wandb sync` later.",
+        )
+    if "not logged in" in server:
+        yield Trap(
+            "wandb-login",
+            "W&B is online, and this user is not logged in.",
+            "`wandb login` on the machine of rank 0, or WANDB_MODE=offline.",
+        )
+    if not _imports("PIL.Image"):
+        yield Trap(
+            "pillow",
+            "wandb.Image needs pillow, which cannot be imported.",
+            "pip install --force-reinstall pillow",
+        )
+
+
+def _horovod_traps(facts: dict[str, Any]) -> Iterator[Trap]:
+    if "horovod" not in facts:
+        return  # nothing could be imported
+    horovod = facts["horovod"]
+    missing = [tool for tool in ("c++", "cmake", "make") if shutil.which(tool) is None]
+    if "error" in horovod and missing:
+        yield Trap(
+            "build-tools",
+            f"Horovod cannot be used ({horovod['error']}), and to build it here "
+            f"{', '.join(missing)} are missing.",
+            "apt install g++ make cmake; then bash launch/setup.sh --horovod. Not needed for one "
+            "device, MirroredStrategy and MultiWorkerMirroredStrategy.",
+            fatal=False,
+        )
+    elif "error" in horovod and horovod["error"] != "not installed":
+        yield Trap(
+            "horovod",
+            f"Horovod cannot be used: {horovod['error']}",
+            "It was built for another TensorFlow, most likely: bash launch/setup.sh --horovod",
+        )
+    if "version" in horovod and facts["tf.keras"].startswith("keras "):
+        yield Trap(
+            "keras-3",
+            "Under Keras 3, hvd.DistributedOptimizer is accepted and does not average gradients.",
+            "Use hvd.DistributedGradientTape in train_step, as launch/train.py does, or Keras 2: "
+            "pip install tf-keras, TF_USE_LEGACY_KERAS=1.",
+            fatal=False,
+        )
+    if "version" in horovod and not _imports("distutils"):
+        yield Trap(
+            "distutils",
+            "horovodrun needs distutils, which Python 3.12 and later take from setuptools.",
+            "pip install 'setuptools>=70.1,<81'",
+        )
+    elif facts["selftest"].startswith("failed"):
+        yield Trap(
+            "selftest",
+            f"The evaluation on two ranks {facts['selftest']}",
+            f"See: horovodrun --gloo -np 2 {sys.executable} -m disteval.selftest predict",
+        )
+
+
+def _imports(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
