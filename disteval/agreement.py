@@ -41,7 +41,7 @@ class Status:
         own: Facts of this rank.
         done: Whether its block has ended.
         progress: How far its block has come, in whatever it counts.
-        error: `{"type", "message", "traceback"}` of what failed there, or `None`.
+        error: `{"type", "module", "message", "traceback"}` of what failed there, or `None`.
         data: Bytes that are not text, such as fingerprints.
     """
 
@@ -58,7 +58,9 @@ class Status:
         """Returns the record as bytes, for the wire."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         data = fields.pop("data")
-        head = zlib.compress(json.dumps(fields).encode(), level=1)
+        head = zlib.compress(
+            json.dumps(fields, default=lambda scalar: scalar.item()).encode(), level=1
+        )
         return len(head).to_bytes(8, "little") + head + data
 
     @classmethod
@@ -192,6 +194,7 @@ def describe(error: BaseException | None) -> dict[str, str] | None:
         return None
     return {
         "type": type(error).__name__,
+        "module": type(error).__module__,
         "message": str(error),
         "traceback": "".join(traceback.format_exception(error)),
     }
@@ -219,7 +222,8 @@ def check(statuses: Sequence[Status], error: BaseException | None = None) -> Non
 
 def _raise_failure(failed: Status, size: int, error: BaseException | None) -> None:
     assert failed.error is not None
-    kind = getattr(errors, failed.error["type"], None)
+    own = failed.error["module"] == errors.__name__
+    kind = getattr(errors, failed.error["type"]) if own else None
     if isinstance(error, errors.DistEvalError) and type(error) is kind:
         raise error
     message = f"rank {failed.rank} of {size} failed in {failed.step}: {failed.error['message']}"

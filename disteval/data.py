@@ -75,7 +75,7 @@ class ArraySource(Source):
     """Nests of arrays, of which a rank reads its own rows only."""
 
     def __init__(self, arrays: Any, batch_size: int, num_samples: int | None) -> None:
-        lengths = [len(leaf) for leaf in _array_leaves(arrays)]
+        lengths = [num_rows(leaf) for leaf in _array_leaves(arrays)]
         if len(set(lengths)) > 1:
             raise DataError(
                 "The arrays of validation_data have unequal lengths. Received: "
@@ -139,14 +139,15 @@ class DatasetSource(Source):
         dataset = self.dataset
         if not self.batched:
             dataset = dataset.take(self.num_samples or -1).batch(self.batch_size)
-        # Each batch learns the number of its first sample before ranks take their turns.
-        dataset = _as_single(dataset).scan(np.int64(0), _number)
-        if self.num_samples is not None:
-            limit = self.num_samples
-            dataset = dataset.take_while(lambda start, _: start < limit)
-            dataset = dataset.map(lambda start, batch: (start, _cut(batch, limit - start)))
-        for start, batch in _in_order(_in_turn(dataset, shard)):
-            yield int(start), batch
+        turns, start = shard.turns(), 0
+        # Every rank reads all batches: their sizes say which samples the others hold.
+        for i, batch in enumerate(_in_order(dataset)):
+            if self.num_samples is not None and start >= self.num_samples:
+                return
+            if turns[i % len(turns)]:
+                rows = self.num_samples - start if self.num_samples is not None else None
+                yield start, batch if rows is None else _cut(batch, rows)
+            start += num_rows(batch)
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         dataset = self.dataset.unbatch() if self.batched else self.dataset
@@ -206,7 +207,7 @@ class FunctionSource(Source):
             if self.num_samples is not None:
                 keep = index < self.num_samples
                 index = index[keep]
-                batch = tf.nest.map_structure(lambda a, keep=keep: a[keep], batch)
+                batch = tf.nest.map_structure(lambda a, keep=keep: tf.boolean_mask(a, keep), batch)
             if len(index):
                 yield index, batch
 
@@ -249,13 +250,14 @@ def as_source(
         DataError: The data cannot be evaluated; the message says what it should be.
     """
     for name, value in [("batch_size", batch_size), ("num_samples", num_samples)]:
-        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if value is not None and (not whole or value < 1):
             raise DataError(f"Received: {name}={value!r}. Expected a positive integer or None.")
     batch_size = 32 if batch_size is None else batch_size
     if isinstance(data, Source):
         return data
     if isinstance(data, tf.data.Dataset):
-        _refuse_sparse(data.element_spec)
+        _check_kinds(data.element_spec)
         batched = is_batched(data.element_spec, model)
         return DatasetSource(data, batched, batch_size, num_samples)
     if isinstance(data, _py_dataset_classes()):
@@ -267,12 +269,13 @@ def as_source(
     return ArraySource(_with_targets(data), batch_size, num_samples)
 
 
-def _refuse_sparse(element_spec: Any) -> None:
-    if any(isinstance(spec, tf.SparseTensorSpec) for spec in tf.nest.flatten(element_spec)):
-        raise DataError(
-            "Received: a tf.data.Dataset with sparse tensors. Expected: dense or ragged ones; "
-            "use `dataset.map(...)` with tf.sparse.to_dense."
-        )
+def _check_kinds(element_spec: Any) -> None:
+    for spec in tf.nest.flatten(element_spec):
+        if not isinstance(spec, tf.TensorSpec | tf.RaggedTensorSpec):
+            raise DataError(
+                f"Received: a tf.data.Dataset with {spec} in its elements. Expected: dense or "
+                "ragged tensors; use `dataset.map(...)`, for instance with tf.sparse.to_dense."
+            )
 
 
 def split_element(element: Any) -> tuple[Any, Any]:
@@ -299,7 +302,7 @@ def is_batched(element_spec: Any, model: Any = None) -> bool:
     shapes = [spec.shape for spec in tf.nest.flatten(element_spec)]
     if any(shape.rank == 0 for shape in shapes):
         return False
-    return len({shape[0] for shape in shapes if shape.rank}) <= 1
+    return len({shape[0] for shape in shapes if shape.rank} - {None}) <= 1
 
 
 def _with_targets(data: Any) -> tuple[Any, ...]:
@@ -315,7 +318,7 @@ def _py_dataset_classes() -> tuple[type, ...]:
 def _array_leaves(arrays: Any) -> list[Any]:
     leaves = tf.nest.flatten(arrays)
     for leaf in leaves:
-        if not getattr(leaf, "shape", None):
+        if not hasattr(leaf, "shape") or len(leaf.shape) == 0:
             kind = f"a leaf of type {type(leaf).__name__}"
             hint = " For a list of numbers, use np.asarray." if np.isscalar(leaf) else ""
             raise DataError(f"Received: validation_data with {kind}. {_EXPECTED}{hint}")
@@ -335,29 +338,8 @@ def _on_host(value: Any) -> Any:
     return value.numpy() if isinstance(value, tf.Tensor) else value
 
 
-def _as_single(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Wraps each element, so that functions on it take one argument whatever its structure."""
-    if isinstance(dataset.element_spec, tuple):
-        return dataset.map(lambda *element: {"element": element})
-    return dataset.map(lambda element: {"element": element})
-
-
-def _number(start: tf.Tensor, wrapped: dict[str, Any]) -> tuple[tf.Tensor, Any]:
-    batch = wrapped["element"]
-    leaf = tf.nest.flatten(batch)[0]
-    rows = leaf.nrows() if isinstance(leaf, tf.RaggedTensor) else tf.shape(leaf)[0]
-    return start + tf.cast(rows, tf.int64), (start, batch)
-
-
 def _cut(batch: Any, rows: Any) -> Any:
     return tf.nest.map_structure(lambda a: a[:rows], batch)
-
-
-def _in_turn(dataset: tf.data.Dataset, shard: Shard) -> tf.data.Dataset:
-    """Keeps the elements for which it is the turn of a rank."""
-    turns = tf.constant(shard.turns())
-    mine = dataset.enumerate().filter(lambda i, _: turns[i % tf.size(turns, tf.int64)])
-    return mine.map(lambda _, element: element)
 
 
 def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -70,14 +70,13 @@ def describe(facts: dict[str, Any], traps: list[Trap]) -> Iterator[str]:
     """Yields the lines for a person."""
     horovod, backend = facts.get("horovod", {}), facts.get("backend", {})
     features = ", ".join(horovod.get("features", []))
-    server = facts["wandb_server"]
+    server = [facts["wandb_server"]] if facts["wandb_server"] else []
     lines = {
         "Python": facts["python"],
         "TensorFlow": facts["tensorflow"],
         "Keras": f"{facts['keras'] or '-'}, tf.keras is {facts.get('tf.keras', 'not to be had')}",
         "NumPy": facts["numpy"],
-        "W&B": f"{facts['wandb'] or '-'}, {facts['wandb_mode']}"
-        + (f", {server}" if server else ""),
+        "W&B": ", ".join([facts["wandb"] or "-", facts["wandb_mode"], *server]),
         "Horovod": f"{horovod['version']} with {features}" if features else horovod.get("error"),
         "Devices": ", ".join(facts.get("devices", [])),
         "Backend": f"{backend['name']} ({backend['reason']})" if backend else None,

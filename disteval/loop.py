@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -71,9 +72,11 @@ class Loop:
             results = self._evaluate_all(self._evaluate_eagerly, inputs)
         else:
             results = self._call(inputs)
-        outputs = [self._to_host(result) for result in results[: len(segments)]]
-        for segment, output in zip(segments, outputs, strict=True):
-            self._check_rows(len(segment.index), output)
+        # A copy: TensorFlow's own buffers may come from a pool that never shrinks again.
+        results = tf.nest.map_structure(np.array, results[: len(segments)])
+        for segment, (_, rows) in zip(segments, results, strict=True):
+            self._check_rows(np.diff(segment.splits), rows)
+        outputs = [components for components, _ in results]
         output_bytes = sum(array.nbytes for array in tf.nest.flatten(outputs[0]))
         batches = len(segments[0].splits) - 1
         self.pace.took(batches, time.monotonic() - started, output_bytes)
@@ -95,7 +98,16 @@ class Loop:
         if self._compiled is None or not _fits(self._spec, spec):
             self._spec = spec if self._spec is None else _generalized(self._spec, spec)
             self._compiled = self._compile()
-        return self._compiled(inputs)
+        try:
+            return self._compiled(inputs)
+        except tf.errors.InvalidArgumentError as error:
+            if "TensorListConcat" not in error.message:
+                raise
+            raise DataError(
+                "Received: an output whose rows have another shape in each batch. Expected: the "
+                "same shape in all batches, or a tf.RaggedTensor; convert the output in "
+                f"`postprocess`. TensorFlow says: {error.message}"
+            ) from error
 
     def _compile(self) -> Any:
         replica = (self._spec, tf.TensorSpec([None], tf.int64))
@@ -115,35 +127,45 @@ class Loop:
         outputs = self.strategy.run(evaluate, args=(per_replica,))
         return list(self.strategy.experimental_local_results(outputs))
 
-    def _evaluate(self, segment: Any) -> list[list[tf.Tensor]]:
-        """Evaluates one segment in the graph, batch by batch."""
-        rows, splits = segment
+    def _evaluate(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+        """Evaluates one segment in the graph, batch by batch; see `_step`."""
+        inputs, splits = segment
         step = tf.function(self._step).get_concrete_function(self._spec)
+        components, rows = step.structured_outputs
         count = tf.shape(splits)[0] - 1
         arrays = [
             tf.TensorArray(
-                output.dtype, count, infer_shape=False, element_shape=[None, *output.shape[1:]]
+                part.dtype, count, infer_shape=False, element_shape=_any_rows(part.shape)
             )
-            for output in tf.nest.flatten(step.structured_outputs)
+            for part in tf.nest.flatten(components)
         ]
+        table = tf.TensorArray(rows.dtype, count, element_shape=rows.shape)
 
-        def body(i: tf.Tensor, arrays: list[tf.TensorArray]) -> Any:
-            outputs = tf.nest.flatten(step(_rows(rows, splits[i], splits[i + 1])))
-            return i + 1, [array.write(i, o) for array, o in zip(arrays, outputs, strict=True)]
+        def body(i: tf.Tensor, table: tf.TensorArray, arrays: list[tf.TensorArray]) -> Any:
+            components, rows = step(_rows(inputs, splits[i], splits[i + 1]))
+            parts = zip(arrays, tf.nest.flatten(components), strict=True)
+            return i + 1, table.write(i, rows), [array.write(i, part) for array, part in parts]
 
-        _, arrays = tf.while_loop(lambda i, _: i < count, body, [0, arrays])
+        _, table, arrays = tf.while_loop(lambda i, *_: i < count, body, [0, table, arrays])
         joined = [array.concat() for array in arrays]
-        return tf.nest.pack_sequence_as(step.structured_outputs, joined)
+        return tf.nest.pack_sequence_as(components, joined), table.stack()
 
-    def _evaluate_eagerly(self, segment: Any) -> list[list[tf.Tensor]]:
+    def _evaluate_eagerly(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """The same without a graph, for `run_eagerly=True`."""
-        rows, splits = segment
-        bounds = zip(splits.numpy(), splits.numpy()[1:], strict=False)
-        batches = [self._step(_rows(rows, start, stop)) for start, stop in bounds]
-        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *batches)
+        inputs, splits = segment
+        bounds = itertools.pairwise(splits.numpy())
+        components, rows = zip(
+            *(self._step(_rows(inputs, *bound)) for bound in bounds), strict=True
+        )
+        joined = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *components)
+        return joined, tf.stack(rows)
 
-    def _step(self, batch: Any) -> list[list[tf.Tensor]]:
-        """Evaluates one batch and takes note of what comes out."""
+    def _step(self, batch: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+        """Evaluates one batch and takes note of what comes out.
+
+        Returns:
+            The components of each output, and how many rows each has.
+        """
         predict_step = tf.autograph.experimental.do_not_convert(self.model.predict_step)
         outputs = predict_step(batch)
         if self.postprocess is not None:
@@ -155,24 +177,28 @@ class Loop:
             leaves = [a.merged(b) for a, b in zip(self.leaves, leaves, strict=True)]
         self.leaves = leaves
         self.structure = tf.nest.pack_sequence_as(outputs, range(len(flat)))
-        return [wire.components(output) for output in flat]
+        components = [wire.components(output) for output in flat]
+        return components, tf.stack([tf.shape(parts[0], tf.int64)[0] for parts in components])
 
-    def _to_host(self, result: Any) -> list[list[np.ndarray]]:
-        # A tensor on the host is not copied by this, and one on a GPU is released after it.
-        return tf.nest.map_structure(np.asarray, result)
-
-    def _check_rows(self, expected: int, output: list[list[np.ndarray]]) -> None:
-        for leaf, arrays in zip(self.leaves, output, strict=True):
-            if len(arrays[0]) != expected:
-                raise DataError(
-                    f"Received: {len(arrays[0])} predictions ({leaf.dtype}) for {expected} "
-                    "samples. Expected: one for each, along the first dimension of each output of "
-                    "the model or of `postprocess`."
-                )
+    def _check_rows(self, expected: np.ndarray, rows: np.ndarray) -> None:
+        """Raises unless each output has a row for each sample, in each batch."""
+        wrong = np.argwhere(rows != expected[:, np.newaxis])
+        if len(wrong):
+            batch, output = wrong[0]
+            raise DataError(
+                f"Received: {rows[batch, output]} predictions ({self.leaves[output].dtype}) for a "
+                f"batch of {expected[batch]} samples. Expected: one for each, along the first "
+                "dimension of each output of the model or of `postprocess`."
+            )
 
 
 def _as_tensor(leaf: Any) -> Any:
     return leaf if isinstance(leaf, tf.Tensor | tf.RaggedTensor) else tf.constant(leaf)
+
+
+def _any_rows(shape: tf.TensorShape) -> tf.TensorShape:
+    """Returns the shape of a component with any number of rows."""
+    return tf.TensorShape([None]).concatenate(shape[1:]) if shape.rank else shape
 
 
 def _rows(batch: Any, start: Any, stop: Any) -> Any:

@@ -94,9 +94,12 @@ def predict(
     with engine.together("predict", {"sync_weights": sync_weights}):
         check_mode(sync_weights)
         source = as_source(data, batch_size=batch_size, num_samples=num_samples, model=model)
-    loop = _loops.get(model)
-    if loop is None or loop.postprocess != postprocess or loop.strategy is not engine.strategy:
-        loop = _loops[model] = Loop(weakref.proxy(model), postprocess, engine.strategy)
+        loop = _loops.get(model)
+        if loop is None or loop.postprocess != postprocess or loop.strategy is not engine.strategy:
+            loop = _loops[model] = Loop(weakref.proxy(model), postprocess, engine.strategy)
+        if not model.built:
+            # Now, for the weights that this makes are to be compared.
+            loop.trace(source.first())
     evaluation = evaluate(
         engine, loop, source, step="predict", sync_weights=sync_weights, verbose=verbose
     )

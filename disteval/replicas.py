@@ -160,7 +160,7 @@ class Replicas:
         return dict(zip(wrong, np.max(all_ranks, axis=0).tolist(), strict=True))
 
     def _advice(self) -> str:
-        keras_3 = not tf.keras.__version__.startswith("2.")
+        keras_3 = not isinstance(self.variables[0], tf.Variable)
         if self._backend.name == "horovod" and keras_3:
             return (
                 "Under Keras 3, hvd.DistributedOptimizer does not average gradients: use "

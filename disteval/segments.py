@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 # Input and output bytes of one replica in one call.
-SEGMENT_BYTES = 16 << 20
+SEGMENT_BYTES = 8 << 20
 # Seconds that a call should take.
 TARGET_SECONDS = 0.5
 # How much longer than with balanced shards an evaluation has to take until shards change.
@@ -107,7 +107,8 @@ def balanced(
     best = sum(counts) / speeds.sum()
     if max(seconds) <= BALANCE_GAIN * best or max(seconds) < MIN_BALANCED_SECONDS:
         return weights
-    return tuple((speeds / speeds.sum()).round(4).tolist())
+    # A rank that is hardly ever asked would never be seen to have recovered.
+    return tuple(np.maximum(speeds / speeds.sum(), 0.1 / len(speeds)).round(4).tolist())
 
 
 class Pace:

@@ -69,7 +69,7 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
         if name == "single" and (backend == "multiworker" or describes_workers()):
             # Outside of the scope, as where a callback is made: TF_CONFIG says who this is.
             return MultiWorkerBackend(None, timeout)
-    if name == "mirrored" and backend != "single":
+    if backend == "mirrored" or (name == "mirrored" and backend != "single"):
         return Backend("mirrored", strategy)
     return Backend("single", _one_device())
 

@@ -17,8 +17,9 @@ from disteval.backends.local import Backend
 from disteval.errors import ReplicaError
 from disteval.wire import Writer, bytes_of
 
-# Bytes that the chief receives at once, from all ranks together.
-PIECE_BYTES = 16 << 20
+# Bytes that the chief receives at once, from all ranks together. A piece is in memory several
+# times, on both sides.
+PIECE_BYTES = 4 << 20
 
 _T = TypeVar("_T")
 

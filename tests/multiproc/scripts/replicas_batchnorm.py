@@ -84,4 +84,4 @@ model.fit(
 )
 # What every replica for itself makes of the data.
 np.save(directory / f"own-{engine.rank}.npy", model.predict(VALIDATION, batch_size=4, verbose=0))
-print("Keras", keras.__version__)
+print("model of", keras.Model.__module__)

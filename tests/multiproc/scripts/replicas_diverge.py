@@ -17,6 +17,8 @@ rank = hvd.rank()
 engine = disteval.get_backend("horovod")
 x = data_of(rank)
 epochs = []
+# There, the optimizer of Horovod does average.
+KERAS_2 = keras.Model.__module__.startswith("tf_keras.")
 
 
 class Eval(disteval.DistEvalCallback):
@@ -56,6 +58,18 @@ def the_optimizer_of_horovod_is_found_out() -> None:
     worst = model.trainable_variables[int(np.argmax(distances))].path
     line = f"  {worst}: on ranks [1], by up to {max(distances):.3g}"
     assert line == message.splitlines()[1], (line, message)
+
+
+def initial_weights_that_differ_are_found_out() -> None:
+    model = build()
+    kernel = tensors(model.trainable_weights)[0]
+    kernel.assign_add(tf.fill(kernel.shape, 0.5 * rank))
+    with pytest.raises(disteval.ReplicaDivergenceError) as info:
+        disteval.predict(model, VALIDATION)
+    assert "kernel" in str(info.value)
+    assert ": on ranks [1], by up to 0.5\n" in str(info.value)
+    advice = "BroadcastGlobalVariablesCallback(0)" if KERAS_2 else "hvd.broadcast_variables"
+    assert advice in str(info.value)
 
 
 def with_statistics_of_its_own() -> keras.Model:
@@ -117,7 +131,9 @@ def frozen_weights_are_lent() -> None:
 if __name__ == "__main__":
     if engine.is_chief:
         wandb.init(mode="disabled")
-    the_optimizer_of_horovod_is_found_out()
+    if not KERAS_2:
+        the_optimizer_of_horovod_is_found_out()
+    initial_weights_that_differ_are_found_out()
     statistics_are_lent()
     statistics_are_given_back_after_a_failure()
     check_raises()

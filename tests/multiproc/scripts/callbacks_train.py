@@ -1,0 +1,250 @@
+"""Ways of training with which the callback has to work; each logs what the final model predicts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import wandb
+
+import disteval
+import replicas
+
+strategy = replicas.start()
+engine = disteval.get_backend(replicas.BACKEND)
+keras = tf.keras
+X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+Y = np.arange(20) % 3
+BATCH_SIZE = 4 * strategy.num_replicas_in_sync
+
+
+class Eval(disteval.DistEvalCallback):
+    """Counts what is logged."""
+
+    def __init__(self, **arguments: Any) -> None:
+        arguments = {"validation_data": (X, Y), "backend": replicas.BACKEND} | arguments
+        arguments |= {"batch_size": 3, "on_log_error": "raise"}
+        super().__init__(["label"], ["epoch", "label", "output"], **arguments)
+        self.epochs = []
+
+    def add_ground_truth(self, logs=None):
+        for _, label in self.samples():
+            self.data_table.add_data(label)
+
+    def add_model_predictions(self, epoch, logs=None):
+        self.epochs.append(epoch)
+        rows = tf.nest.flatten(self.predictions)[0]
+        assert len(rows) == len(self.data_table_ref.get_index())
+        for row, index in zip(rows, self.data_table_ref.get_index(), strict=True):
+            self.pred_table.add_data(epoch, self.data_table_ref[index][0], str(row))
+
+
+def dense(kind: type = keras.Sequential, **arguments: Any) -> Any:
+    """Returns a model with the same weights on every rank."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        return kind([keras.Input((4,)), keras.layers.Dense(3, **arguments)])
+
+
+def fit(model: Any, callbacks: list[Any], data: Any = None, **arguments: Any) -> None:
+    """Trains for two epochs; with the same data on every rank, so that the ranks agree."""
+    inputs = {"x": data} if data is not None else {"x": X, "y": Y, "batch_size": BATCH_SIZE}
+    options = {"epochs": 2, "verbose": 0, "shuffle": False} | inputs | arguments
+    model.fit(callbacks=callbacks, **options)
+
+
+def compiled(model: Any, **options: Any) -> Any:
+    """Compiles a model, and returns it."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with model.distribute_strategy.scope():
+        options = {"loss": loss, "jit_compile": False} | options
+        model.compile(keras.optimizers.SGD(0.1), **options)
+    return model
+
+
+def check(
+    callback: Eval, wanted: Any, numbers: tuple[int, ...] = (0, 1), atol: float = 1e-6
+) -> None:
+    """On the chief, each epoch was logged, the last one as wanted; nothing elsewhere."""
+    if not engine.is_chief:
+        assert callback.predictions is None
+        assert not callback.epochs
+        return
+    assert tuple(callback.epochs) == numbers, callback.epochs
+    tf.nest.assert_same_structure(callback.predictions, wanted)
+    pairs = zip(tf.nest.flatten(callback.predictions), tf.nest.flatten(wanted), strict=True)
+    for got, want in pairs:
+        np.testing.assert_allclose(got, np.asarray(want), rtol=0, atol=atol)
+
+
+def run_eagerly() -> None:
+    model, callback = compiled(dense(), run_eagerly=True), Eval()
+    fit(model, [callback])
+    check(callback, model(X))
+
+
+def jit_compile() -> None:
+    model, callback = compiled(dense(), jit_compile=True), Eval()
+    fit(model, [callback])
+    check(callback, model(X))
+
+
+def mixed_precision() -> None:
+    model, callback = compiled(dense(dtype="mixed_float16")), Eval()
+    fit(model, [callback])
+    assert not engine.is_chief or callback.predictions.dtype == np.float16
+    check(callback, model(X))
+
+
+def custom_predict_step() -> None:
+    class Named(keras.Sequential):
+        def predict_step(self, data):
+            scores = super().predict_step(data)
+            return {"scores": scores, "class": tf.argmax(scores, axis=-1)}
+
+    model, callback = compiled(dense(Named)), Eval()
+    fit(model, [callback])
+    scores = model(X)
+    check(callback, {"scores": scores, "class": tf.argmax(scores, axis=-1)})
+
+
+def subclassed() -> None:
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(5, activation="relu")
+            self.outer = keras.layers.Dense(3)
+
+        def call(self, inputs, training=False):
+            return self.outer(self.inner(inputs))
+
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = Subclassed()
+    callback = Eval()
+    fit(compiled(model), [callback])
+    check(callback, model(X))
+
+
+def several_outputs() -> None:
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        inputs = keras.Input((4,))
+        scores = keras.layers.Dense(3, name="a")(inputs)
+        model = keras.Model(inputs, {"a": scores, "b": keras.layers.Dense(1, name="b")(inputs)})
+    data = tf.data.Dataset.from_tensor_slices((X, {"a": Y, "b": X[:, :1]})).batch(BATCH_SIZE)
+    loss = {"a": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "b": "mse"}
+    callback = Eval()
+    fit(compiled(model, loss=loss), [callback], data)
+    check(callback, model(X))
+
+
+def initial_epoch() -> None:
+    model, callback = compiled(dense()), Eval()
+    fit(model, [callback], initial_epoch=3, epochs=5)
+    check(callback, model(X), (3, 4))
+
+
+def steps_per_epoch() -> None:
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH_SIZE).repeat()
+    model, callback = compiled(dense()), Eval(log_freq=3)
+    fit(model, [callback], data, steps_per_epoch=4, epochs=3)
+    check(callback, model(X), (0, 1, 2, 2))  # after steps 3, 6, 9 and 12, which is the last
+
+
+def steps_per_execution() -> None:
+    model, callback = compiled(dense(), steps_per_execution=2), Eval()
+    fit(model, [callback])
+    check(callback, model(X))
+
+
+def model_built_outside_the_scope() -> None:
+    keras.utils.set_random_seed(0)
+    model = compiled(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    if replicas.BACKEND == "mirrored":
+        with pytest.raises(disteval.DistEvalError, match=r"Build it in `with strategy.scope\(\):`"):
+            fit(model, [Eval()])
+    callback = Eval(backend="auto")
+    fit(model, [callback])
+    check(callback, model(X))
+
+
+def two_callbacks() -> None:
+    model = compiled(dense())
+    first, second = Eval(), Eval(num_samples=7, asynchronous=False, log_freq=1)
+    fit(model, [first, second], epochs=1)
+    check(first, model(X), (0,))
+    steps = -(-len(X) // BATCH_SIZE)
+    check(second, model(X)[:7], (0,) * steps)
+
+
+def fit_inside_a_thread() -> None:
+    model, callback = compiled(dense()), Eval()
+    failures = []
+
+    def work() -> None:
+        try:
+            fit(model, [callback])
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not failures, failures
+    check(callback, model(X))
+
+
+def stop_training_on_all_ranks() -> None:
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    model, callback = compiled(dense()), Eval()
+    fit(model, [callback, Stop()], epochs=5)
+    check(callback, model(X))
+
+
+def early_stopping_with_the_same_metrics() -> None:
+    stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9)
+    model, callback = compiled(dense()), Eval()
+    fit(model, [callback, stop], epochs=5)
+    check(callback, model(X))
+
+
+def two_fits() -> None:
+    model, callback = compiled(dense()), Eval()
+    fit(model, [callback], epochs=1)
+    fit(model, [callback], epochs=1)
+    check(callback, model(X), (0, 0))
+
+
+CASES: list[Callable[[], None]] = [
+    run_eagerly,
+    jit_compile,
+    mixed_precision,
+    custom_predict_step,
+    subclassed,
+    several_outputs,
+    initial_epoch,
+    steps_per_epoch,
+    steps_per_execution,
+    model_built_outside_the_scope,
+    two_callbacks,
+    fit_inside_a_thread,
+    stop_training_on_all_ranks,
+    early_stopping_with_the_same_metrics,
+    two_fits,
+]
+
+if __name__ == "__main__":
+    if engine.is_chief:
+        wandb.init(mode="disabled")
+    for case in CASES:
+        case()
+        print("passed", case.__name__, flush=True)
+    print("model of", keras.Model.__module__)
