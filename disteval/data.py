@@ -342,6 +342,11 @@ def _cut(batch: Any, rows: Any) -> Any:
     return tf.nest.map_structure(lambda a: a[:rows], batch)
 
 
+def _kept(tensor: Any, keep: np.ndarray) -> Any:
+    mask = tf.ragged.boolean_mask if isinstance(tensor, tf.RaggedTensor) else tf.boolean_mask
+    return mask(tensor, keep)
+
+
 def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True

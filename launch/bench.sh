@@ -10,4 +10,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 use_venv
 cd "$top"
-PYTHONPATH=tests exec python -m benchmarks "$@"
+PYTHONPATH=$top/tests${PYTHONPATH:+:$PYTHONPATH} exec python -m benchmarks "$@"

@@ -112,7 +112,7 @@ def use_gpu(number: int) -> None:
     """Leaves the other GPUs of this machine to the other ranks."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        tf.config.set_visible_devices(gpus[number], "GPU")
+        tf.config.set_visible_devices(gpus[number % len(gpus)], "GPU")  # Slurm may show one
 
 
 def mirrored_strategy(replicas: int | None) -> tf.distribute.Strategy:
@@ -204,7 +204,7 @@ def broadcast_weights(model: keras.Model) -> None:
 
 
 def read_wandb_key() -> None:
-    """The launchers pass the key on in a file that only this user can read."""
+    """Takes the key from the file in which a launcher passes it on, for rank 0."""
     key_file = Path(os.environ.get("DISTEVAL_WANDB_KEY_FILE", ""))
     if key_file.is_file():  # not on another machine
         os.environ["WANDB_API_KEY"] = key_file.read_text()

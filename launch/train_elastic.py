@@ -73,6 +73,8 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
         batch_size=args.batch_size,
         num_samples=args.samples,
         backend="horovod",
+        # An epoch counts as done when its table is W&B's, in case that the chief is lost.
+        asynchronous=False,
     )
     callbacks = keras.callbacks.CallbackList([evaluation, *more_callbacks], model=model)
 

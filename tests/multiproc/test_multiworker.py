@@ -15,14 +15,13 @@ from wandb_backend.fixture import WandbBackend
 TIMEOUT = 10
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_predictions_are_those_of_model_predict(workers: int) -> None:
-    output = check("predict_exactly.py", launch=("multiworker", workers))
-    assert output.count("all equal") == workers
+def test_predictions_are_those_of_model_predict() -> None:
+    output = check("predict_exactly.py", launch=("multiworker", 2))
+    assert output.count("all equal") == 2
 
 
 def test_tables_equal_those_of_one_process(wandb_backend: WandbBackend) -> None:
-    launches: list[Launch] = [SINGLE, ("multiworker", 2), ("multiworker", 3)]
+    launches: list[Launch] = [SINGLE, ("multiworker", 3)]
     tables = []
     for number, launch in enumerate(launches):
         arguments = ("train_with_tables.py", "disteval", f"--run-id=run-{number}")

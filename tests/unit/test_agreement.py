@@ -43,6 +43,7 @@ def test_an_error_survives_the_wire() -> None:
     status = Status.decode(Status(1, "inference", error=describe(error)).encode())
     assert status.error == {
         "type": "ValueError",
+        "module": "builtins",
         "message": "a\nb",
         "traceback": "".join(traceback.format_exception(error)),
     }

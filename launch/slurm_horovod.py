@@ -1,0 +1,59 @@
+"""Runs a command as Horovod ranks that `srun` starts; for slurm.sbatch, on the first node.
+
+Horovod itself starts ranks by ssh, which clusters often forbid, or by an MPI that was built for the
+cluster. With Gloo, all that ranks need is a server where they meet, and their place in the job.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+from horovod.runner.common.util.hosts import HostInfo, SlotInfo, get_host_assignments
+from horovod.runner.gloo_run import create_slot_env_vars
+from horovod.runner.http.http_server import RendezvousServer
+
+
+def plan(nodes: list[str]) -> list[SlotInfo]:
+    """The place of each rank; `SLURM_TASKS_PER_NODE` is for instance `4(x2),3`."""
+    counts: list[int] = []
+    for part in os.environ["SLURM_TASKS_PER_NODE"].split(","):
+        count, repeated = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part).groups()
+        counts += [int(count)] * int(repeated or 1)
+    hosts = [HostInfo(node, count) for node, count in zip(nodes, counts, strict=True)]
+    return get_host_assignments(hosts, sum(counts))
+
+
+def serve(nodes: str, command: list[str]) -> int:
+    """Starts the meeting place and then, through srun, this script for each rank."""
+    server = RendezvousServer()
+    address = {
+        "HOROVOD_GLOO_RENDEZVOUS_ADDR": socket.gethostbyname(socket.gethostname()),
+        "HOROVOD_GLOO_RENDEZVOUS_PORT": str(server.start()),
+        "HOROVOD_CONTROLLER": "gloo",
+        "HOROVOD_CPU_OPERATIONS": "gloo",
+    }
+    server.init(plan(nodes.split()))
+    srun = ["srun", "--kill-on-bad-exit", "--distribution=block"]
+    task = [sys.executable, __file__, "--rank", nodes, *command]
+    status = subprocess.run([*srun, *task], env=os.environ | address, check=False).returncode
+    server.stop()
+    return status
+
+
+def become_rank(nodes: str, command: list[str]) -> None:
+    """Turns this task into its rank."""
+    rank = int(os.environ["SLURM_PROCID"])
+    os.environ.update(create_slot_env_vars(plan(nodes.split())[rank]))
+    if rank:
+        os.environ.pop("WANDB_API_KEY", None)  # rank 0 alone talks to W&B
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--rank":
+        become_rank(sys.argv[2], sys.argv[3:])
+    sys.exit(serve(sys.argv[1], sys.argv[2:]))
