@@ -381,7 +381,7 @@ class DistEvalCallback(WandbEvalCallback):
         assert self._tables is not None
         if scalars := version.scalars():
             # With the metrics that the hook added, in one step of the run.
-            self._tables.run.log(scalars)
+            self._tables.log_scalars(scalars)
         seconds = version.metadata.setdefault("seconds", {})
         seconds["tables"] = round(time.monotonic() - started, 6)
         self.log_pred_table()

@@ -207,7 +207,7 @@ class FunctionSource(Source):
             if self.num_samples is not None:
                 keep = index < self.num_samples
                 index = index[keep]
-                batch = tf.nest.map_structure(lambda a, keep=keep: tf.boolean_mask(a, keep), batch)
+                batch = tf.nest.map_structure(lambda a, keep=keep: _kept(a, keep), batch)
             if len(index):
                 yield index, batch
 

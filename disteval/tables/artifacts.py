@@ -5,8 +5,9 @@ from __future__ import annotations
 import atexit
 import copy
 import dataclasses
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import wandb
@@ -17,6 +18,8 @@ from wandb.sdk.wandb_run import TeardownHook, TeardownStage
 from disteval.errors import DataError, DistEvalError
 from disteval.tables.uploads import Uploads
 from disteval.tables.writer import Writer
+
+logger = logging.getLogger("disteval")
 
 
 class PredictionArtifact(wandb.Artifact):
@@ -109,6 +112,7 @@ class TableLog:
         self._writer = writer
         self._partitions = partitions
         self._data: _Data | None = None
+        self._error: Exception | None = None
         self._uploads = None if run.offline or run.disabled else Uploads(run, keep_local)
         if not run.disabled:
             # Nothing public is called before a run finishes, be it by `finish` or by leaving a
@@ -136,7 +140,8 @@ class TableLog:
         path = self._add(artifact, table, table_name)
         package = ""
         if self._uploads is None:
-            self.run.log_artifact(artifact)  # offline, `use_artifact` is refused
+            # Offline, `use_artifact` is refused.
+            self._try(name, lambda: self.run.log_artifact(artifact))
         else:
             artifact.finalize()
             package = self._uploads.add(artifact, aliases=[])
@@ -169,9 +174,13 @@ class TableLog:
         )
         self._add(artifact, table, table_name)
         if self._uploads is None:
-            self.run.log_artifact(artifact, aliases=aliases)
+            self._try(artifact.name, lambda: self.run.log_artifact(artifact, aliases=aliases))
         else:
             self._uploads.add(artifact, aliases, data=data.package, data_url=artifact.data_url)
+
+    def log_scalars(self, values: dict[str, Any]) -> None:
+        """Logs values to the run."""
+        self._try("values of an evaluation", lambda: self.run.log(values))
 
     def drain(self) -> None:
         """Waits until all tables are built, and uploaded or kept on disk."""
@@ -181,8 +190,19 @@ class TableLog:
 
     def raise_error(self) -> None:
         """Raises what W&B failed with since the last call."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise DistEvalError(f"W&B failed: {error}") from error
         if self._uploads is not None:
             self._uploads.raise_error()
+
+    def _try(self, what: str, log: Callable[[], Any]) -> None:
+        """Has W&B log something, which only fails with its service, or in a run that is over."""
+        try:
+            log()
+        except (wandb.Error, OSError) as error:
+            self._error = self._error or error
+            logger.warning("W&B could not log %s (%s).", what, error)
 
     def _close(self) -> None:
         atexit.unregister(self._close)
