@@ -118,7 +118,9 @@ def every_output() -> None:
             "ragged": objects([np.arange(label) for label in Y[:n]]),
             "ragged of rows": None,
             "ragged of ragged": None,
-            "ragged strings": objects([np.array([t] * k, object) for t, k in zip(texts, Y)]),
+            "ragged strings": objects(
+                [np.array([t] * k, object) for t, k in zip(texts, Y, strict=False)]
+            ),
         }
         predictions = disteval.predict(model, (X[:n], Y[:n]), postprocess=postprocess, batch_size=4)
         if chief:
