@@ -187,7 +187,7 @@ def upload_left(directory: Path) -> int:
         The number of tables uploaded.
 
     Raises:
-        DistEvalError: There is nothing to upload.
+        DistEvalError: There is nothing to upload, or W&B fails again.
     """
     folders = sorted({package.directory.parent for package in packages.find(directory)})
     if not folders:
@@ -202,7 +202,13 @@ def _upload_folder(folder: Path) -> int:
     with wandb.init(**identity, resume="allow", mode="online") as run:
         data = {name: wandb.Api().artifact(path) for name, path in known["data"].items()}
         for package in packages.find(folder):
-            artifact = package.upload(run, data.get(package.data or ""))
+            try:
+                artifact = package.upload(run, data.get(package.data or ""))
+            except Exception as error:
+                raise DistEvalError(
+                    f"W&B could not log {package.directory}: {_describe_error(error)}. It is "
+                    "still there, with those after it."
+                ) from error
             if package.is_data:
                 data[package.name] = artifact
                 known["data"][package.name] = artifact.qualified_name

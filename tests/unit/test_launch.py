@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted([*TOP.glob("launch/*.sh"), TOP / ".ci/run"])
+SCRIPTS = sorted([*TOP.glob("launch/*.sh"), TOP / "launch/slurm.sbatch", TOP / ".ci/run"])
 # What the scripts call besides bash's own commands.
-TOOLS = ["bash", "cat", "cksum", "dirname", "env", "grep", "mktemp", "rm", "sort", "tr", "uname"]
+TOOLS = ["bash", "cat", "cksum", "dirname", "env", "grep", "hostname", "mktemp", "paste", "rm",
+         "sort", "tr", "uname"]  # fmt: skip
 
 
 def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:
@@ -101,21 +103,111 @@ def test_setup_refuses_unknown_options(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "horovodrun", "train"),
     [
-        ([], ["-np", "2"], []),
-        (["--epochs", "1"], ["-np", "2"], ["--epochs", "1"]),
-        (["-np", "3", "-H", "a:1,b:2"], ["-np", "3", "-H", "a:1,b:2"], []),
-        (["-np", "3", "--", "-np", "4"], ["-np", "3"], ["-np", "4"]),
+        ("", "--gloo -np 2", ""),
+        ("--epochs 1", "--gloo -np 2", "--epochs 1"),
+        ("-np 3 -H a:1,b:2", "--gloo -np 3 -H a:1,b:2", ""),
+        ("-np 3 --hostfile hosts -p 22", "--gloo -np 3 --hostfile hosts -p 22", ""),
+        ("-np 3 -- -np 4", "--gloo -np 3", "-np 4"),
+        ("--mpi --timeline t.json", "--mpi -np 2 --timeline-filename t.json", ""),
     ],
 )
 def test_horovod_launcher(
-    tree: Path, tools: Path, arguments: list[str], horovodrun: list[str], train: list[str]
+    tree: Path, tools: Path, arguments: str, horovodrun: str, train: str
 ) -> None:
-    add_script(tools, "horovodrun", 'printf "%s\\n" "$@"')
-    result = run("bash", tree / "launch/horovod.sh", *arguments, env={"PATH": str(tools)})
-    assert result.stdout.splitlines() == [
-        *("--gloo", *horovodrun),
-        *("python", str(tree / "launch/train.py"), "--backend", "horovod", *train),
-    ]
+    add_script(tools, "horovodrun", 'echo "$@"')
+    result = run("bash", tree / "launch/horovod.sh", *arguments.split(), env={"PATH": str(tools)})
+    script = f"python {tree}/launch/train.py --backend horovod {train}".strip()
+    assert result.stdout == f"{horovodrun} {script}\n"
+
+
+def test_elastic_horovod_launcher(tree: Path, tools: Path) -> None:
+    add_script(tools, "horovodrun", 'echo "$@"')
+    options = "-np 3 --min-np 2 --max-np 4 --host-discovery-script hosts.sh"
+    launcher = ["bash", tree / "launch/horovod.sh", *options.split()]
+    result = run(*launcher, "--epochs", "2", env={"PATH": str(tools)})
+    script = f"python {tree}/launch/train_elastic.py --epochs 2"
+    options = options.removeprefix("-np 3 ")
+    assert result.stdout == f"--gloo -np 3 {options} {script}\n"
+    result = run(*launcher, "--mpi", env={"PATH": str(tools)})
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (
+        1, "Elastic training needs --gloo."
+    )  # fmt: skip
+
+
+def test_several_hosts_need_a_number_of_ranks(tree: Path, tools: Path) -> None:
+    result = run("bash", tree / "launch/horovod.sh", "-H", "a:1", env={"PATH": str(tools)})
+    assert result.returncode == 1
+    assert "-np" in result.stderr
+
+
+# Instead of Python: says what this worker was told, in place of a training.
+WORKER = """
+[[ $1 != -c ]] || exit 0
+echo "$TF_CONFIG key=${WANDB_API_KEY:-none} keras2=$TF_USE_LEGACY_KERAS $*"
+"""
+
+
+def read_workers(output: str) -> dict[int, tuple[dict[str, object], str]]:
+    """The cluster of each worker, by its number, and the rest of what it says."""
+    workers = {}
+    for line in output.splitlines():
+        config, end = json.JSONDecoder().raw_decode(line)
+        assert config["task"]["type"] == "worker"
+        workers[config["task"]["index"]] = config["cluster"], line[end:].strip()
+    return workers
+
+
+@pytest.mark.parametrize("options", [["-H", "localhost:1,far:2,127.0.0.3:3"],
+                                     ["-H", "a:1,b:2,c:3", "-w", "0,2"]])  # fmt: skip
+def test_multiworker_launcher(tree: Path, tools: Path, options: list[str]) -> None:
+    (tools / "python").unlink()
+    add_script(tools, "python", WORKER)
+    environment = {"PATH": str(tools), "WANDB_API_KEY": "not-a-real-key"}
+    launcher = tree / "launch/multiworker.sh"
+    result = run("bash", launcher, *options, "--epochs", "1", env=environment)
+    assert result.returncode == 0, result.stderr
+    workers = read_workers(result.stdout)
+    assert sorted(workers) == [0, 2]
+    train = f"{tree}/launch/train.py --backend multiworker --epochs 1"
+    for index, (cluster, rest) in workers.items():
+        assert cluster == {"worker": options[1].split(",")}
+        key = "none" if index else "not-a-real-key"
+        assert rest == f"key={key} keras2=1 {train}"
+
+
+def test_multiworker_launcher_ends_with_the_first_worker_that_fails(
+    tree: Path, tools: Path
+) -> None:
+    (tools / "python").unlink()
+    waiting = tools / "waiting"
+    os.mkfifo(waiting)
+    failing = (
+        f'[[ $1 != -c ]] || exit 0; [[ $TF_CONFIG == *"index\\": 1"* ]] && exit 3; read <{waiting}'
+    )
+    add_script(tools, "python", failing)
+    launcher = tree / "launch/multiworker.sh"
+    result = run("bash", launcher, "-H", "localhost:1,localhost:2", env={"PATH": str(tools)})
+    assert result.returncode == 3
+
+
+def test_slurm_starts_a_worker_for_each_node(tree: Path, tools: Path) -> None:
+    (tools / "python").unlink()
+    add_script(tools, "python", WORKER)
+    add_script(tools, "scontrol", "printf '%s\\n' node1 node2")
+    starts = 'while [[ $1 == --* ]]; do shift; done; for i in 0 1; do SLURM_PROCID=$i "$@"; done'
+    add_script(tools, "srun", starts)
+    environment = {
+        "PATH": str(tools),
+        "ENGINE": "multiworker",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "WANDB_API_KEY": "not-a-real-key",
+    }
+    result = run("bash", tree / "launch/slurm.sbatch", "--epochs", "1", env=environment, cwd=tree)
+    assert result.returncode == 0, result.stderr
+    workers = read_workers(result.stdout)
+    assert [workers[i][0] for i in (0, 1)] == [{"worker": ["node1:20007", "node2:20007"]}] * 2
+    assert [workers[i][1].split()[0] for i in (0, 1)] == ["key=not-a-real-key", "key=none"]
 
 
 def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:

@@ -33,12 +33,12 @@ def outcomes(request: pytest.FixtureRequest) -> Outcomes:
     chosen = [call.params for call in calls if call and isinstance(call.params.get("case"), Case)]
     names = [":".join(map(str, (params["case"].name, *params["launch"]))) for params in chosen]
     path = os.pathsep.join(map(str, (SCRIPTS, HERE.parents[1])))
-    output = check(HERE / "sessions.py", *names, env={"PYTHONPATH": path}, timeout=1200)
+    output = check(HERE / "sessions.py", *names, env={"PYTHONPATH": path}, timeout=1800)
     answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return {(answer["name"], *answer["launch"]): answer["ranks"] for answer in answers}
 
 
-@pytest.mark.timeout(1300)
+@pytest.mark.timeout(1900)
 @pytest.mark.parametrize(("case", "launch"), MATRIX)
 def test_every_rank_ends(case: Case, launch: Launch, outcomes: Outcomes) -> None:
     ranks = outcomes[(case.name, *launch)]

@@ -89,6 +89,12 @@ def run_eagerly() -> None:
 
 def jit_compile() -> None:
     model, callback = compiled(dense(), jit_compile=True), Eval()
+    if replicas.BACKEND == "mirrored":
+        # TensorFlow cannot compile a training over logical CPU devices, so that only an
+        # evaluation is left to be tried.
+        predictions = disteval.predict(model, X)
+        np.testing.assert_allclose(predictions, model(X), rtol=0, atol=1e-6)
+        return
     fit(model, [callback])
     check(callback, model(X))
 
