@@ -9,6 +9,7 @@ replica of a MirroredStrategy): the chief's is lent for the evaluation, and give
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -64,13 +65,12 @@ class Replicas:
         """Returns a number for the bits of each variable, computed where it is.
 
         Returns:
-            int64 of shape `(variables, 1 + replicas)`: as saved, and on each local replica.
+            int64 of shape `(variables, views)`: as saved, and on each local replica that holds
+            copies of its own.
         """
-        rows = [
-            tf.stack([_fingerprint(saved), *map(_fingerprint, copies)])
-            for saved, copies in zip(self._saved, self._copies, strict=True)
-        ]
-        return np.stack(rows) if rows else np.empty((0, 2), np.int64)
+        views = [tuple(self._saved), *zip(*self._copies, strict=True)]
+        own = [view for view in views[1:] if any(map(operator.is_not, view, views[0]))]
+        return np.stack([_fingerprints(view) for view in [views[0], *own]], axis=1)
 
     def differing(self, statuses: Sequence[Status]) -> dict[int, list[int]]:
         """Compares the fingerprints of all ranks with the chief's saved view.
@@ -176,26 +176,37 @@ class Replicas:
         return 'sync_weights="off" skips this check.'
 
 
-def _fingerprint(variable: Any) -> tf.Tensor:
-    # On the variable's own device, so that eight bytes travel instead of all.
-    with tf.device(variable.device):
-        return _hash(tf.reshape(variable, [-1]))
+def _fingerprints(variables: Sequence[Any]) -> np.ndarray:
+    """Returns the hash of each variable; eight bytes of each leave its device."""
+    result = np.empty(len(variables), np.int64)
+    devices: dict[str, list[int]] = {}
+    for i, variable in enumerate(variables):
+        devices.setdefault(variable.device, []).append(i)
+    for device, numbers in devices.items():
+        with tf.device(device):
+            result[numbers] = _hash_all([tf.convert_to_tensor(variables[i]) for i in numbers])
+    return result
+
+
+@tf.function(autograph=False)
+def _hash_all(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    # One call for the whole model: hundreds of small ones would take longer than the work.
+    return tf.stack([_hash(tf.reshape(value, [-1])) for value in values])
 
 
 @tf.function(reduce_retracing=True, autograph=False)
 def _hash(value: tf.Tensor) -> tf.Tensor:
     """Returns a sum of a vector's words, each times an odd number of its own, modulo 2**64."""
-    size = value.dtype.size
     if value.dtype == tf.bool:
         words = tf.cast(value, tf.int64)
-    elif size == 8:
-        words = tf.bitcast(value, tf.int64)
     else:
-        words = tf.cast(tf.bitcast(value, {1: tf.int8, 2: tf.int16, 4: tf.int32}[size]), tf.int64)
-    position = tf.range(tf.size(words, tf.int64), dtype=tf.int64)
-    # Positions are scattered over all 64 bits, so that no exchange of values goes unseen.
-    factors = position * (position + 0x5851F42D4C957F2D) * 2 + 1
-    return tf.reduce_sum((words + 0x2545F4914F6CDD1D) * factors)
+        # Of 32 bits at most: their differences then keep their weight after a product with one
+        # that may be a multiple of a power of two, such as the difference of two factors.
+        word = {1: tf.int8, 2: tf.int16}.get(value.dtype.size, tf.int32)
+        words = tf.reshape(tf.cast(tf.bitcast(value, word), tf.int64), [-1])
+    odd = tf.range(1, 2 * tf.size(words, tf.int64), 2)
+    # Factors are scattered over all 64 bits, so that no exchange of values goes unseen.
+    return tf.reduce_sum(words * (odd * (odd + 0x5851F42D4C957F2C)))
 
 
 def _distance(own: np.ndarray, chiefs: np.ndarray) -> float:

@@ -1,12 +1,39 @@
 #!/usr/bin/env bash
-# Sets up with Horovod and runs all checks and tests; the arguments go to pytest.
+# Sets up with Horovod and runs all checks and tests.
+#
+#   bash launch/test.sh                 everything: lint, types, tests with coverage, the wheel
+#   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
+#   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-bash "$launch/setup.sh" --horovod --test
-use_venv
-cd "$top"
-ruff check .
-ruff format --check .
-mypy
-pytest "$@"
+main() {
+    if [[ ${1:-} == --matrix ]]; then
+        exec bash "$launch/matrix.sh" "${@:2}"
+    fi
+    bash "$launch/setup.sh" --horovod --test
+    use_venv
+    cd "$top"
+    ruff check .
+    ruff format --check .
+    mypy
+    if (($#)); then
+        pytest "$@"
+    else
+        test_with_coverage
+        bash tests/wheel.sh
+    fi
+}
+
+# Most of the package runs in ranks, which are processes of their own, so that those count as well.
+test_with_coverage() {
+    COVERAGE_FOLDER=$(mktemp -d)
+    export COVERAGE_FOLDER
+    # shellcheck disable=SC2064 # The name of now, not the one at exit.
+    trap "rm -rf '$COVERAGE_FOLDER'" EXIT
+    coverage run --rcfile=tests/coverage.ini -m pytest
+    coverage combine --quiet --rcfile=tests/coverage.ini
+    coverage report --rcfile=tests/coverage.ini --fail-under=90
+}
+
+main "$@"

@@ -20,8 +20,6 @@ import wandb
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.artifacts.staging import get_staging_dir
 
-from disteval.errors import DistEvalError
-
 DESCRIPTION = "package.json"
 # The folder in which packages stay after their upload, for `python -m disteval report`.
 KEPT = "kept"
@@ -36,7 +34,8 @@ class Package:
     Attributes:
         directory: Where it is.
         description: `name`, `type`, `aliases`, `metadata`, whether the run `uses` it, and its
-            `references` to files of the data artifact: `[path, path there, digest]`.
+            `references` to files of the data artifact, `[path, path there, digest]`, and to
+            anything else, `foreign`: `[path, URL, digest, size, extra]`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -79,7 +78,7 @@ class Package:
             data_url: What the references to the data artifact start with.
         """
         staging = Path(get_staging_dir())
-        references = []
+        references, foreign = [], []
         for path, entry in artifact.manifest.entries.items():
             if entry.ref is None:
                 assert entry.local_path is not None
@@ -91,10 +90,7 @@ class Package:
             elif data_url and entry.ref.startswith(data_url):
                 references.append([path, entry.ref.removeprefix(data_url), entry.digest])
             else:
-                raise DistEvalError(
-                    f"The artifact {artifact.name} refers to {entry.ref}. Expected: references to "
-                    "the data artifact of this run only."
-                )
+                foreign.append([path, entry.ref, entry.digest, entry.size, entry.extra])
         description = {
             "name": artifact.name,
             "type": artifact.type,
@@ -103,6 +99,7 @@ class Package:
             "uses": data is None,
             "data": data,
             "references": references,
+            "foreign": foreign,
         }
         directory.mkdir(parents=True, exist_ok=True)
         # Last, and at once: a directory without it is no package.
@@ -123,12 +120,14 @@ class Package:
                 # Immutable: W&B uploads the file from here instead of copying it first.
                 name = path.relative_to(files).as_posix()
                 artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
+        foreign = list(known["foreign"])
         for path, source, digest in known["references"]:
             assert data is not None
+            foreign.append([path, data.get_entry(source).ref_url(), digest, 0, {}])
+        for path, ref, digest, size, extra in foreign:
             # Not by add_reference, which would look each target up again.
-            ref = data.get_entry(source).ref_url()
             artifact.manifest.add_entry(
-                ArtifactManifestEntry(path=path, digest=digest, ref=ref, size=0)
+                ArtifactManifestEntry(path=path, digest=digest, ref=ref, size=size, extra=extra)
             )
         return artifact
 

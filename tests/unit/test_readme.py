@@ -1,0 +1,108 @@
+"""What the READMEs show works: the Python runs, and the commands and links exist."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import examples
+
+TOP = Path(__file__).resolve().parents[2]
+READMES = [TOP / "README.md", *TOP.glob("launch/README.md"), *TOP.glob("tests/**/README.md")]
+LINK = re.compile(r"\[[^]]*\]\(([^)#]+)[^)]*\)")
+CODE = re.compile(r"(?<!`)`([^`\n]+)`")
+# What a command line starts with that this project has no file for.
+PROGRAMS = {"apt", "apt-get", "cd", "horovodrun", "kubectl", "mypy", "pip", "pytest", "ruff",
+            "sbatch", "docker", "source", "wandb", "export"}  # fmt: skip
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(TOP))
+
+
+def test_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    # Padded, so that a traceback shows the lines of the README.
+    script = ""
+    for example in examples.read(TOP / "README.md"):
+        if example.language == "python":
+            script += "\n" * (example.line - 1 - script.count("\n")) + example.text
+    assert script
+    offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_DATA_DIR": str(tmp_path)}
+    path = f"{TOP}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"exec(compile({script!r}, 'README.md', 'exec'))"],
+        env=os.environ | offline | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout
+    assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+@pytest.mark.parametrize("path", READMES, ids=name)
+def test_every_block_is_in_a_known_language(path: Path) -> None:
+    languages = {example.language for example in examples.read(path)}
+    assert languages <= {"", "bash", "python"}  # a drawing, or something that is checked here
+
+
+@pytest.mark.parametrize("path", READMES, ids=name)
+def test_links_lead_to_files(path: Path) -> None:
+    links = [link for link in LINK.findall(path.read_text()) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def commands(path: Path) -> list[list[str]]:
+    """All command lines of a README: the lines of its blocks, and code that starts like one."""
+    lines = [
+        line
+        for example in examples.read(path)
+        if example.language == "bash"
+        for line in example.text.replace("\\\n", " ").splitlines()
+    ]
+    lines += [
+        code for code in CODE.findall(path.read_text()) if code.startswith(("bash ", "python -m "))
+    ]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [part for line in words for part in split(line) if part]
+
+
+def split(words: list[str]) -> list[list[str]]:
+    """Splits at `&&`, and takes off settings of variables."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == "&&":
+            parts.append([])
+        elif parts[-1] or not re.match(r"[A-Z_]+=", word):
+            parts[-1].append(word)
+    return parts
+
+
+@pytest.mark.parametrize("path", READMES, ids=name)
+def test_commands_exist(path: Path) -> None:
+    for words in commands(path):
+        program, *arguments = words
+        if program in ("bash", "python") and arguments[0] != "-m":
+            assert (TOP / arguments[0]).exists(), words
+        elif words[:3] == ["python", "-m", "disteval"]:
+            assert arguments[2] in disteval_commands(), words
+        elif program != "python":
+            assert program in PROGRAMS, words
+
+
+@functools.cache
+def disteval_commands() -> set[str]:
+    """The commands of `python -m disteval`, as its help lists them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "disteval", "--help"], cwd=TOP, capture_output=True, text=True
+    )
+    return set(re.findall(r"^    (\w+)", done.stdout, re.MULTILINE))

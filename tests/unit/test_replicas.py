@@ -1,0 +1,192 @@
+"""Fingerprints of variables, what is compared, and what is lent and given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from disteval.agreement import Status
+from disteval.backends import Backend
+from disteval.errors import DistEvalError, ReplicaDivergenceError
+from disteval.replicas import Replicas, check_mode
+
+keras = tf.keras
+BACKEND = Backend("single", tf.distribute.get_strategy())
+DTYPES = ["float16", "float32", "float64", "complex64", "complex128", "bool", "int8", "int16",
+          "int32", "int64", "uint8", "uint16", "uint32", "uint64"]  # fmt: skip
+
+
+class Weights:
+    """What of a model counts here: its weights."""
+
+    def __init__(self, *weights: Any) -> None:
+        self.weights = [tf.Variable(weight) for weight in weights]
+
+
+def fingerprint(value: Any) -> int:
+    return int(Replicas(Weights(value), BACKEND).fingerprints()[0, 0])
+
+
+def arrays(dtype: str) -> st.SearchStrategy[np.ndarray]:
+    return hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_side=4, min_side=0))
+
+
+@given(st.sampled_from(DTYPES).flatmap(lambda d: st.tuples(*[arrays(d)] * 2)))
+def test_fingerprints_are_equal_if_and_only_if_the_bits_are(pair: tuple[Any, Any]) -> None:
+    first, second = pair
+    assert fingerprint(first) == fingerprint(first.copy())
+    if first.shape == second.shape:
+        same = first.tobytes() == second.tobytes()
+        assert (fingerprint(first) == fingerprint(second)) == same
+
+
+@given(st.data(), st.sampled_from(["float16", "float32", "float64", "int64"]))
+def test_an_exchange_of_two_values_is_seen(data: st.DataObject, dtype: str) -> None:
+    values = data.draw(hnp.arrays(dtype, st.integers(2, 300)))
+    i, j = data.draw(st.lists(st.integers(0, len(values) - 1), min_size=2, max_size=2))
+    other = values.copy()
+    other[[i, j]] = values[[j, i]]
+    same = other.tobytes() == values.tobytes()
+    assert (fingerprint(other) == fingerprint(values)) == same
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_an_exchange_of_signs_is_seen(dtype: str) -> None:
+    assert fingerprint(np.array([1, -1], dtype)) != fingerprint(np.array([-1, 1], dtype))
+
+
+@pytest.mark.parametrize("change", [0, 499_999, 999_999])
+def test_one_bit_in_a_million_values_is_seen(change: int) -> None:
+    values = np.random.default_rng(0).normal(size=1_000_000).astype(np.float32)
+    other = values.copy()
+    other.view(np.int32)[change] ^= 1
+    assert fingerprint(values) != fingerprint(other)
+
+
+def test_values_that_compare_equal_but_differ_in_bits_are_seen() -> None:
+    assert fingerprint([0.0]) != fingerprint([-0.0])
+    assert fingerprint([np.nan]) == fingerprint([np.nan])
+    assert fingerprint(tf.constant([1.0], tf.bfloat16)) != fingerprint(
+        tf.constant([2.0], tf.bfloat16)
+    )
+
+
+def status(rank: int, replicas: Replicas) -> Status:
+    """Returns what a rank with these variables says."""
+    data = replicas.fingerprints().tobytes()
+    return Status(rank, "here", own={"variables": replicas.forms}, data=data)
+
+
+def model(**changes: float) -> keras.Model:
+    """Returns a model with a layer of each kind, and with values added to some variables."""
+    keras.utils.set_random_seed(0)
+    normalization = keras.layers.BatchNormalization(name="normalization")
+    dense = keras.layers.Dense(2, name="dense")
+    result = keras.Sequential([keras.Input((3,)), normalization, dense])
+    for name, change in changes.items():
+        layer = dense if name in ("kernel", "bias") else normalization
+        variable = getattr(layer, name)
+        variable.assign(variable + change)
+    return result
+
+
+def statuses(*models: keras.Model) -> tuple[Replicas, list[Status]]:
+    ranks = [Replicas(each, BACKEND) for each in models]
+    return ranks[0], [status(rank, replicas) for rank, replicas in enumerate(ranks)]
+
+
+def names(replicas: Replicas, differing: dict[int, list[int]]) -> dict[str, list[int]]:
+    return {replicas.variables[i].name: ranks for i, ranks in differing.items()}
+
+
+def test_equal_models_do_not_differ() -> None:
+    replicas, all_ranks = statuses(model(), model(), model())
+    assert replicas.differing(all_ranks) == {}
+
+
+def test_a_model_without_variables_does_not_differ() -> None:
+    replicas, all_ranks = statuses(Weights(), Weights())
+    assert replicas.differing(all_ranks) == {}
+
+
+def test_each_variable_that_differs_comes_with_its_ranks() -> None:
+    replicas, all_ranks = statuses(
+        model(), model(kernel=1.0), model(moving_mean=1.0), model(kernel=1e-7)
+    )
+    differing = names(replicas, replicas.differing(all_ranks))
+    assert differing == {"kernel": [1, 3], "moving_mean": [2]}
+
+
+def test_state_that_differs_is_an_error_only_if_that_is_asked_for() -> None:
+    replicas, all_ranks = statuses(model(), model(moving_mean=1.0))
+    differing = replicas.differing(all_ranks)
+    replicas.check(differing, "auto")
+    with pytest.raises(ReplicaDivergenceError, match=r"1 of 6 .*\n.*moving_mean: on ranks \[1\]"):
+        replicas.check(differing, "check")
+
+
+def test_weights_that_differ_are_an_error() -> None:
+    replicas, all_ranks = statuses(model(), model(kernel=1.0, moving_mean=1.0))
+    with pytest.raises(ReplicaDivergenceError, match=r"1 of 6 .*\n.*kernel: on ranks \[1\]"):
+        replicas.check(replicas.differing(all_ranks), "auto")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Weights(np.zeros((3, 2))), r"float64 of shape \[3, 2\].*float32 of shape \[3, 2\]"),
+        (Weights(np.zeros((2, 3), "f")), r"float32 of shape \[2, 3\].*float32 of shape \[3, 2\]"),
+        (Weights(np.zeros((3, 2), "f"), 0.0), "there are 2 variables, and 1 on rank 0"),
+        (Weights(), "there are 0 variables, and 1 on rank 0"),
+    ],
+)
+def test_another_model_is_an_error(other: Weights, message: str) -> None:
+    replicas, all_ranks = statuses(Weights(np.zeros((3, 2), "f")), other)
+    with pytest.raises(ReplicaDivergenceError, match=f"rank 1 has another model.*{message}"):
+        replicas.differing(all_ranks)
+
+
+def test_a_layer_that_is_frozen_on_one_rank_is_an_error() -> None:
+    frozen = model()
+    frozen.layers[-1].trainable = False
+    replicas, all_ranks = statuses(model(), frozen)
+    with pytest.raises(ReplicaDivergenceError, match="not trainable, and on rank 0"):
+        replicas.differing(all_ranks)
+
+
+class Chief(Backend):
+    """A rank to which a chief lends zeros."""
+
+    def broadcast(self, values):
+        return [np.zeros_like(value) for value in values]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_lent_is_given_back_bit_for_bit(fails: bool) -> None:
+    own = [np.array([np.nan, -0.0, 1e-45], "f"), np.array([True, False]), np.array(7, np.int64)]
+    weights = Weights(*own)
+    replicas = Replicas(weights, Chief("single", tf.distribute.get_strategy()))
+    raised = None
+    try:
+        with replicas.lent([0, 2]):
+            inside = [weight.numpy().tobytes() for weight in weights.weights]
+            if fails:
+                raise KeyError
+    except KeyError as error:
+        raised = error
+    assert (raised is not None) == fails
+    assert inside == [np.zeros(3, "f").tobytes(), own[1].tobytes(), bytes(8)]
+    assert [w.numpy().tobytes() for w in weights.weights] == [value.tobytes() for value in own]
+
+
+def test_modes() -> None:
+    for mode in ("auto", "check", "off"):
+        check_mode(mode)
+    with pytest.raises(DistEvalError, match="Received: sync_weights='always'"):
+        check_mode("always")
