@@ -1,5 +1,17 @@
 """Fixtures for all tests."""
 
+import os
+from collections.abc import Iterator
+
+import pytest
+
 from wandb_backend.fixture import wandb_backend
 
 __all__ = ["wandb_backend"]
+
+
+@pytest.fixture(autouse=True)
+def no_shared_service() -> Iterator[None]:
+    """Keeps processes of later tests from joining the W&B service that a test started in this."""
+    yield
+    os.environ.pop("WANDB_SERVICE", None)
