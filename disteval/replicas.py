@@ -204,7 +204,7 @@ def _hash(value: tf.Tensor) -> tf.Tensor:
         # that may be a multiple of a power of two, such as the difference of two factors.
         word = {1: tf.int8, 2: tf.int16}.get(value.dtype.size, tf.int32)
         words = tf.reshape(tf.cast(tf.bitcast(value, word), tf.int64), [-1])
-    odd = tf.range(1, 2 * tf.size(words, tf.int64), 2)
+    odd = tf.range(1, 2 * tf.size(words, tf.int64) + 1, 2)
     # Factors are scattered over all 64 bits, so that no exchange of values goes unseen.
     return tf.reduce_sum(words * (odd * (odd + 0x5851F42D4C957F2C)))
 
