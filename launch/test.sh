@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets up with Horovod and runs all checks and tests.
 #
-#   bash launch/test.sh                 everything: lint, types, tests with coverage, the wheel
+#   bash launch/test.sh                 lint, types, tests
 #   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
+#   bash launch/test.sh --full          also elastic and several hosts, coverage, and the wheel
 #   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -12,16 +13,26 @@ main() {
         exec bash "$launch/matrix.sh" "${@:2}"
     fi
     bash "$launch/setup.sh" --horovod --test
+    install_chromium
     use_venv
     cd "$top"
     ruff check .
     ruff format --check .
     mypy
-    if (($#)); then
-        pytest "$@"
-    else
+    if [[ ${1:-} == --full ]]; then
         test_with_coverage
         bash tests/wheel.sh
+    elif (($#)); then
+        pytest "$@"
+    else
+        pytest --ignore=tests/multiproc/test_elastic.py --ignore=tests/multiproc/test_launchers.py
+    fi
+}
+
+# The report page is tested in a browser.
+install_chromium() {
+    if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && ((EUID == 0)); then
+        apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core
     fi
 }
 
