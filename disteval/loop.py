@@ -49,9 +49,11 @@ class Loop:
             (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
             for segment in segments
         ]
-        # Every replica has to take part. Those without a segment evaluate a sample in vain.
-        idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
-        return inputs + [idle] * (self.num_replicas - len(inputs))
+        if len(inputs) < self.num_replicas:
+            # Every replica has to take part. Those without a segment evaluate a sample in vain.
+            idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
+            inputs += [idle] * (self.num_replicas - len(inputs))
+        return inputs
 
     def run(self, segments: Sequence[Segment], inputs: list[Any]) -> list[list[list[np.ndarray]]]:
         """Evaluates one round.

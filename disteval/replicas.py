@@ -188,7 +188,7 @@ def _fingerprints(variables: Sequence[Any]) -> np.ndarray:
     return result
 
 
-@tf.function(autograph=False)
+@tf.function(reduce_retracing=True, autograph=False)
 def _hash_all(values: Sequence[tf.Tensor]) -> tf.Tensor:
     # One call for the whole model: hundreds of small ones would take longer than the work.
     return tf.stack([_hash(tf.reshape(value, [-1])) for value in values])

@@ -85,7 +85,7 @@ result() {
     say "Testing (log: $log)"
     (cd "$top" && PATH=$venv/bin:$PATH "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@") \
         >"$log" 2>&1 || true
-    tail -n 1 "$log" | tr -d = | sed 's/ in .*//; s/^ *//; s/ warnings*//'
+    tail -n 1 "$log" | tr -d = | sed 's/ in .*//; s/^ *//; s/, [0-9]* warnings*//'
 }
 
 main "$@"

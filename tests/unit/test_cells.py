@@ -174,8 +174,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[wandb.Run]:
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb.teardown()  # W&B reads its settings once.
     with wandb.init(project="cells") as run:
         yield run
+    wandb.teardown()
 
 
 def test_references_outlive_w_and_b_s_memory_of_artifacts(run: wandb.Run) -> None:
