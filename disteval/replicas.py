@@ -218,4 +218,5 @@ def _distance(own: np.ndarray, chiefs: np.ndarray) -> float:
 
 
 def _name(variable: Any) -> str:
-    return str(getattr(variable, "path", variable.name))
+    # Keras 2 adds the number of an output, which is 0.
+    return str(getattr(variable, "path", variable.name)).removesuffix(":0")
