@@ -3,10 +3,20 @@
 #
 #   bash launch/test.sh                 lint, types, tests
 #   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
-#   bash launch/test.sh --full          also elastic and several hosts, coverage, and the wheel
+#   bash launch/test.sh --full          also what takes long, coverage, and the wheel
 #   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# What takes long, or depends on how fast the machine is; --full runs it as well.
+without_long=(
+    --ignore=tests/multiproc/faults
+    --ignore=tests/multiproc/test_callbacks.py
+    --ignore=tests/multiproc/test_elastic.py
+    --ignore=tests/multiproc/test_launchers.py
+    --ignore=tests/multiproc/test_logging_speed.py
+    --ignore=tests/multiproc/test_multiworker.py
+)
 
 main() {
     if [[ ${1:-} == --matrix ]]; then
@@ -25,7 +35,7 @@ main() {
     elif (($#)); then
         pytest "$@"
     else
-        pytest --ignore=tests/multiproc/test_elastic.py --ignore=tests/multiproc/test_launchers.py
+        pytest "${without_long[@]}"
     fi
 }
 
