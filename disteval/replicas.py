@@ -49,6 +49,7 @@ class Replicas:
 
     def __init__(self, model: Any, backend: Backend) -> None:
         self.variables: list[Any] = list(model.weights)
+        self._trained = {id(variable) for variable in model.trainable_weights}
         self._backend = backend
         # Keras 3 keeps the variable of TensorFlow inside of its own.
         tensors = [v if isinstance(v, tf.Variable) else v.value for v in self.variables]
@@ -115,7 +116,7 @@ class Replicas:
         Raises:
             ReplicaDivergenceError: Trainable variables differ, or any with `mode="check"`.
         """
-        wrong = [i for i in differing if mode == "check" or self.variables[i].trainable]
+        wrong = [i for i in differing if mode == "check" or id(self.variables[i]) in self._trained]
         if not wrong:
             return
         distances = self._distances(wrong)
