@@ -56,7 +56,7 @@ class Replicas:
         #: Each variable as it would be saved, and its copies on the local replicas.
         self._saved = tensors
         self.forms = [
-            [list(tensor.shape), tensor.dtype.name, bool(variable.trainable)]
+            [list(tensor.shape), tensor.dtype.name, id(variable) in self._trained]
             for variable, tensor in zip(self.variables, tensors, strict=True)
         ]
         local = backend.strategy.experimental_local_results

@@ -28,6 +28,10 @@ class Weights:
     def __init__(self, *weights: Any) -> None:
         self.weights = [tf.Variable(weight) for weight in weights]
 
+    @property
+    def trainable_weights(self) -> list[Any]:
+        return [weight for weight in self.weights if weight.trainable]
+
 
 def fingerprint(value: Any) -> int:
     return int(Replicas(Weights(value), BACKEND).fingerprints()[0, 0])
