@@ -31,6 +31,7 @@ def ahead(items: Iterable[T], check: Callable[[], None]) -> Iterator[T]:
         try:
             for item in items:
                 put(("item", item))
+                del item  # it may be large, and the next one takes its time
                 if stopped.is_set():
                     return
             put(("end", None))
@@ -51,5 +52,6 @@ def ahead(items: Iterable[T], check: Callable[[], None]) -> Iterator[T]:
             if kind == "end":
                 return
             yield value
+            del value
     finally:
         stopped.set()

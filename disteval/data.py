@@ -47,6 +47,10 @@ class Source(abc.ABC):
     def samples(self) -> Iterator[tuple[Any, Any]]:
         """Yields `(x, y)` of each sample, in dataset order; y is `None` where there is none."""
 
+    def capacity(self) -> int | None:
+        """Returns how many samples there are at most, where that is known without reading them."""
+        return None
+
     def first(self) -> Any:
         """Returns the first batch of the data, whoever evaluates it.
 
@@ -86,6 +90,9 @@ class ArraySource(Source):
         self.num_samples: int = min(lengths[0], num_samples or lengths[0])
         if not self.num_samples:
             raise DataError("validation_data is empty. Expected one sample at least.")
+
+    def capacity(self) -> int:
+        return self.num_samples
 
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         start, stop = shard.bounds(self.num_samples)
@@ -135,6 +142,16 @@ class DatasetSource(Source):
         self.batch_size = batch_size
         self.num_samples = num_samples
 
+    def capacity(self) -> int | None:
+        count = int(self.dataset.cardinality())
+        if self.batched:
+            # Of one tensor at least, a batch says how many samples it has; but for the last one.
+            sizes = [spec.shape[0] for spec in tf.nest.flatten(self.dataset.element_spec)]
+            count *= next(filter(None, sizes), 0)
+        if count <= 0:  # unknown or infinite
+            return None
+        return count if self.num_samples is None else min(count, self.num_samples)
+
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         dataset = self.dataset
         if not self.batched:
@@ -164,6 +181,10 @@ class PyDatasetSource(Source):
         self.dataset = dataset
         self.num_samples = num_samples
         self.batch_size = num_rows(dataset[0])
+
+    def capacity(self) -> int:
+        count = len(self.dataset) * self.batch_size
+        return count if self.num_samples is None else min(count, self.num_samples)
 
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         count = len(self.dataset)

@@ -64,7 +64,7 @@ class Loop:
 
         Returns:
             For each segment, for each output, its components: arrays whose rows are those of
-            the segment (and the values of ragged rows).
+            the segment (and the values of ragged rows). They lie in TensorFlow's memory.
 
         Raises:
             DataError: The model or `postprocess` did not return one row for each sample.
@@ -74,8 +74,7 @@ class Loop:
             results = self._evaluate_all(self._evaluate_eagerly, inputs)
         else:
             results = self._call(inputs)
-        # A copy: TensorFlow's own buffers may come from a pool that never shrinks again.
-        results = tf.nest.map_structure(np.array, results[: len(segments)])
+        results = tf.nest.map_structure(np.asarray, results[: len(segments)])
         for segment, (_, rows) in zip(segments, results, strict=True):
             self._check_rows(np.diff(segment.splits), rows)
         outputs = [components for components, _ in results]

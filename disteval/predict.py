@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -162,7 +163,7 @@ def _evaluate(
     backend: Backend, loop: Loop, source: Source, shard: Shard, step: str, verbose: str | int
 ) -> Evaluation:
     started = time.monotonic()
-    results = _Results()
+    results = _Results(source.capacity(), backend.is_chief)
     progress = Progress(verbose if backend.is_chief else 0, source.num_samples)
     with backend.together(f"the inference of {step}") as agreement:
         rounds = source.rounds(shard, backend.local_replicas, loop.pace)
@@ -213,22 +214,31 @@ def _collect(
         for arrays, payload in zip(destinations[1:], agreement.payloads[1:], strict=True):
             wire.Writer(arrays).write(payload)
         return loop.packed(assembly.finish())
-    with backend.together("making room for the predictions"):
+    is_safe = _have_places(leaves, agreement.statuses)
+    with contextlib.nullcontext() if is_safe else backend.together("making room"):
         received: wire.Assembly | None = None
         destinations = []
         if backend.is_chief:
             received, destinations = _assembly(results, agreement, leaves, num_samples)
     backend.gather([] if backend.is_chief else results.buffers(), totals, destinations)
-    with backend.together("the end of the gather"):
+    with contextlib.nullcontext() if is_safe else backend.together("the end of the gather"):
         return loop.packed(received.finish()) if received is not None else None
+
+
+def _have_places(leaves: Sequence[wire.Leaf], statuses: Sequence[Status]) -> bool:
+    """Whether all rows have a place on the chief already, so that it cannot fail any more."""
+    return (
+        all(leaf.is_dense for leaf in leaves)
+        and statuses[0].own["has_room"]
+        and all(receipts.is_run(status.own["receipt"]) for status in statuses)
+    )
 
 
 def _assembly(
     results: _Results, agreement: Agreement, leaves: Sequence[wire.Leaf], num_samples: int
 ) -> tuple[wire.Assembly, list[list[np.ndarray]]]:
     """Returns the chief's arrays, with its own rows, and where those of each rank belong."""
-    assembly = wire.Assembly(leaves, num_samples)
-    assembly.add(results.index, results.leaves, results.outputs)
+    assembly = wire.Assembly(leaves, num_samples, results.index, results.leaves, results.outputs)
     return assembly, [[], *(_destinations(assembly, s) for s in agreement.statuses[1:])]
 
 
@@ -239,9 +249,16 @@ def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:
 
 
 class _Results:
-    """What this rank evaluated: which samples, and the rows of each output."""
+    """What this rank evaluated: which samples, and the rows of each output.
 
-    def __init__(self) -> None:
+    Args:
+        capacity: How many samples all ranks evaluate at most, if that is known.
+        is_chief: Whether rows go to their place in dataset order.
+    """
+
+    def __init__(self, capacity: int | None, is_chief: bool) -> None:
+        self._capacity = capacity
+        self._is_chief = is_chief
         self.index = np.empty(0, np.int64)
         self.outputs: list[wire.Rows] = []
         self.leaves: list[wire.Leaf] = []
@@ -259,11 +276,13 @@ class _Results:
         for segments, inputs in ahead(read, agreement.check):
             agreement.check()
             for segment, outputs in zip(segments, loop.run(segments, inputs), strict=True):
-                self.outputs = self.outputs or [wire.Rows() for _ in outputs]
+                self.outputs = self.outputs or [wire.Rows(self._capacity) for _ in outputs]
                 indices.append(segment.index)
+                done, count = agreement.progress, len(segment.index)
+                places = segment.index if self._is_chief else np.arange(done, done + count)
                 for rows, components in zip(self.outputs, outputs, strict=True):
-                    rows.append(components)
-                agreement.progress += len(segment.index)
+                    rows.append(places, components)
+                agreement.progress += count
             progress.update(agreement.total_progress())
         self.index = np.concatenate(indices)
         self.leaves = loop.leaves if self.outputs else []
@@ -276,6 +295,7 @@ class _Results:
             "receipt": receipts.write(self.index),
             "leaves": self.leaves,
             "outputs": [rows.describe() for rows in self.outputs],
+            "has_room": all(rows.final is not None for rows in self.outputs or [wire.Rows()]),
         }
 
     def buffers(self) -> list[np.ndarray]:

@@ -83,6 +83,11 @@ def count(receipt: Receipt) -> int:
     return sum(entry[1] * entry[3] for entry in receipt)
 
 
+def is_run(receipt: Receipt) -> bool:
+    """Whether the samples of a receipt follow each other; also if there are none."""
+    return sum(entry[3] for entry in receipt) <= 1
+
+
 def _firsts(entry: Sequence[int]) -> np.ndarray:
     first, _, step, times = entry
     return first + step * np.arange(times)

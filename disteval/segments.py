@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Input and output bytes of one replica in one call.
-SEGMENT_BYTES = 8 << 20
+# Bytes of one replica in one call. Some are in memory several times; those of outputs beside the
+# predictions themselves, whose size limits what an evaluation should take.
+INPUT_BYTES = 32 << 20
+OUTPUT_BYTES = 4 << 20
 # Seconds that a call should take.
 TARGET_SECONDS = 0.5
 # How much longer than with balanced shards an evaluation has to take until shards change.
@@ -128,7 +130,9 @@ class Pace:
         Args:
             input_bytes: Bytes of a batch.
         """
-        by_memory = SEGMENT_BYTES / max(input_bytes + self._output_bytes, 1)
+        by_memory = min(
+            INPUT_BYTES / max(input_bytes, 1), OUTPUT_BYTES / max(self._output_bytes, 1)
+        )
         by_time = TARGET_SECONDS / self._seconds if self._seconds else 1
         # The first calls of a model are slow, and say little of those to come.
         return max(int(min(by_memory, by_time, self._last * 8)), 1)

@@ -8,7 +8,7 @@ rows of all ranks into dataset order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,17 +80,40 @@ def components(output: Any) -> list[tf.Tensor]:
 
 
 class Rows:
-    """The rows of one output that one rank evaluated, in the order in which they came.
+    """The rows of one output that one rank evaluated, copied out of TensorFlow's memory.
 
-    They stay in the buffers in which the loop returned them: nothing is joined before it travels.
+    Dense rows of one shape go straight to their place in one array: in dataset order on the
+    chief, which adds those of the other ranks to it, and there in the order in which they came.
+    All others stay in the pieces in which they came until they travel.
+
+    Args:
+        capacity: How many rows the array may need; `None` for pieces, where that is not known.
+
+    Attributes:
+        final: The array, or `None` where there is none.
+        chunks: The components of each piece.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int | None = None) -> None:
+        self.final: np.ndarray | None = None
         self.chunks: list[list[np.ndarray]] = []
+        self._capacity = capacity
+        self._places: list[np.ndarray] = []
 
-    def append(self, arrays: Sequence[np.ndarray]) -> None:
-        """Adds the components of some rows."""
-        self.chunks.append(list(arrays))
+    def append(self, places: np.ndarray, arrays: Sequence[np.ndarray]) -> None:
+        """Adds the components of some rows, and says which rows of the array these are."""
+        first = arrays[0]
+        if self._capacity is not None and not self._places and not self.chunks:
+            if len(arrays) == 1 and first.dtype != object:
+                # Pages of an empty array cost nothing until rows are written to them.
+                self.final = np.empty((self._capacity, *first.shape[1:]), first.dtype)
+        elif self.final is not None and first.shape[1:] != self.final.shape[1:]:
+            self.take_back()
+        if self.final is None:
+            self.chunks.append([np.array(array) for array in arrays])
+        else:
+            place(self.final, places, first)
+            self._places.append(places)
 
     def encode(self, leaf: Leaf) -> None:
         """Turns the components into the arrays that travel, once all rows are there.
@@ -98,6 +121,9 @@ class Rows:
         Raises:
             DataError: The rows of a batch do not fit to the rows of the first one.
         """
+        if leaf.is_dense and self.final is not None:
+            return
+        self.take_back()
         self.chunks = [_encode(leaf, chunk) for chunk in self.chunks]
         shapes = [[array.shape[1:] for array in chunk] for chunk in self.chunks]
         for other in shapes[1:]:
@@ -108,17 +134,29 @@ class Rows:
                     "`postprocess`."
                 )
 
+    def take_back(self) -> None:
+        """Turns the array into pieces, since other rows do not fit to it."""
+        if self.final is not None:
+            self.chunks = [[self.final[places]] for places in self._places]
+            self.final = None
+
     def describe(self) -> list[tuple[str, list[int]]]:
         """Returns dtype and shape of each array that travels."""
         return [
             (parts[0].dtype.name, [sum(map(len, parts)), *parts[0].shape[1:]])
-            for parts in zip(*self.chunks, strict=True)
+            for parts in self._parts()
         ]
 
     def buffers(self) -> Iterator[np.ndarray]:
         """Yields what travels, array after array."""
-        for parts in zip(*self.chunks, strict=True):
+        for parts in self._parts():
             yield from parts
+
+    def _parts(self) -> Iterable[Sequence[np.ndarray]]:
+        """Returns the pieces of each array that travels."""
+        if self.final is not None:
+            return [[self.final[: sum(map(len, self._places))]]]
+        return zip(*self.chunks, strict=True)
 
 
 def decode(leaf: Leaf, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -138,31 +176,51 @@ class Assembly:
     """The rows of all ranks, put into dataset order on the chief.
 
     Dense outputs go straight to their place in one array of all samples.
+
+    Args:
+        leaves: What holds for the rows of all ranks.
+        num_samples: How many rows there are.
+        index: Which sample each row of the chief itself is.
+        own_leaves: What holds for these.
+        own: These, encoded, for each output; they are released on the way.
     """
 
-    def __init__(self, leaves: Sequence[Leaf], num_samples: int) -> None:
+    def __init__(
+        self,
+        leaves: Sequence[Leaf],
+        num_samples: int,
+        index: np.ndarray,
+        own_leaves: Sequence[Leaf],
+        own: Sequence[Rows],
+    ) -> None:
         self._leaves = leaves
-        # Pages of an empty array cost nothing until rows are written to them.
-        self._final: list[np.ndarray] = [
-            np.empty(num_samples, object)
-            if leaf.ragged_rank or leaf.inner is None
-            else np.empty((num_samples, *leaf.inner), leaf.numpy_dtype)
-            for leaf in leaves
-        ]
         self._landed: list[tuple[int, np.ndarray, Leaf, list[np.ndarray]]] = []
+        self._final: list[np.ndarray] = []
+        for i, leaf in enumerate(leaves):
+            rows = own[i] if own else Rows()
+            if leaf.is_dense and rows.final is not None:
+                self._final.append(rows.final[:num_samples])
+                continue
+            rows.take_back()
+            inner = None if leaf.ragged_rank else leaf.inner
+            self._final.append(
+                np.empty(num_samples, object)
+                if inner is None
+                else np.empty((num_samples, *inner), leaf.numpy_dtype)
+            )
+            if rows.chunks:
+                self._add(i, index, own_leaves[i], rows)
 
-    def add(self, index: np.ndarray, leaves: Sequence[Leaf], outputs: Sequence[Rows]) -> None:
-        """Takes the encoded rows of the chief itself, and releases them chunk by chunk."""
-        for i, (leaf, rows) in enumerate(zip(leaves, outputs, strict=True)):
-            if not leaf.is_dense:
-                parts = [np.concatenate(part) for part in zip(*rows.chunks, strict=True)]
-                rows.chunks.clear()
-                self._place(i, index, decode(leaf, parts))
-            start = 0
-            while rows.chunks:
-                (values,) = rows.chunks.pop(0)
-                self._place(i, index[start : start + len(values)], values)
-                start += len(values)
+    def _add(self, i: int, index: np.ndarray, leaf: Leaf, rows: Rows) -> None:
+        if not leaf.is_dense:
+            parts = [np.concatenate(part) for part in zip(*rows.chunks, strict=True)]
+            rows.chunks.clear()
+            self._place(i, index, decode(leaf, parts))
+        start = 0
+        while rows.chunks:  # released chunk by chunk
+            (values,) = rows.chunks.pop(0)
+            self._place(i, index[start : start + len(values)], values)
+            start += len(values)
 
     def destinations(
         self, index: np.ndarray, leaves: Sequence[Leaf], described: Sequence[Any]
@@ -193,13 +251,10 @@ class Assembly:
         ]
 
     def _place(self, i: int, index: np.ndarray, rows: np.ndarray) -> None:
-        final, leaf = self._final[i], self._leaves[i]
+        leaf = self._leaves[i]
         if leaf.inner is None and not leaf.ragged_rank:
             rows = _as_objects(rows)
-        if _is_run(index):
-            final[index[0] : index[-1] + 1] = rows
-        else:
-            final[index] = rows
+        place(self._final[i], index, rows)
 
 
 class Writer:
@@ -217,6 +272,14 @@ class Writer:
             count = min(len(piece), len(self._target))
             self._target[:count] = piece[:count]
             self._target, piece = self._target[count:], piece[count:]
+
+
+def place(final: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
+    """Writes rows to their places in an array of all samples."""
+    if _is_run(index):
+        final[index[0] : index[-1] + 1] = rows
+    else:
+        final[index] = rows
 
 
 def bytes_of(array: np.ndarray) -> np.ndarray:

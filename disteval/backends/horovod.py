@@ -6,7 +6,7 @@ import contextlib
 import os
 import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -69,11 +69,12 @@ class HorovodBackend(PeerBackend):
         records = [part[8:end] for part, end in zip(parts, ends, strict=True)]
         return records, [part[end:] for part, end in zip(parts, ends, strict=True)]
 
+    def _send_piece(self, piece: np.ndarray) -> list[np.ndarray]:
+        return self._alltoall(piece, [len(piece)] + [0] * (self.size - 1))
+
     def _alltoall(self, data: np.ndarray, splits: list[int]) -> list[np.ndarray]:
         """Sends `splits[i]` bytes to rank i, and returns what each rank sent here."""
-        received, counts = self._run(
-            lambda: hvd.alltoall(tf.constant(data), splits=splits, name="disteval.alltoall")
-        )
+        received, counts = self._run(lambda: _alltoall(_tensor(data), tf.constant(splits)))
         return np.split(np.asarray(received), np.cumsum(counts)[:-1])
 
     def _broadcast(self, value: np.ndarray) -> np.ndarray:
@@ -89,6 +90,23 @@ class HorovodBackend(PeerBackend):
 
     def _whereabouts(self) -> Whereabouts:
         return StoredWhereabouts(self.rank, self.size)
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([None], tf.uint8), tf.TensorSpec([None], tf.int32)],
+    autograph=False,
+)
+def _alltoall(data: tf.Tensor, splits: tf.Tensor) -> Any:
+    # Outside of a graph, the name would be ignored, and all of a kind have one; Horovod refuses
+    # the second one of a name that is under way, such as an alltoall of the training.
+    return hvd.alltoall(data, splits=splits, name="disteval.alltoall")
+
+
+def _tensor(data: np.ndarray) -> tf.Tensor:
+    """Returns bytes as a tensor; without a copy, where NumPy lets others have the memory."""
+    if not len(data) or not data.flags.writeable:
+        return tf.constant(data)
+    return tf.experimental.dlpack.from_dlpack(data.__dlpack__())
 
 
 class StoredWhereabouts(Whereabouts):

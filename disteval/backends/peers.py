@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import functools
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
@@ -13,13 +15,14 @@ import numpy as np
 import tensorflow as tf
 
 from disteval.agreement import NOTHING, Agreement, PeerAgreement, Status
+from disteval.ahead import ahead
 from disteval.backends.local import Backend
 from disteval.errors import ReplicaError
 from disteval.wire import Writer, bytes_of
 
-# Bytes that the chief receives at once, from all ranks together. A piece is in memory several
-# times, on both sides.
-PIECE_BYTES = 4 << 20
+# Bytes that the chief receives in one collective, from all ranks together. Each costs milliseconds
+# whatever its size, and is in memory once more, on both sides.
+PIECE_BYTES = 16 << 20
 
 _T = TypeVar("_T")
 
@@ -57,15 +60,31 @@ class PeerBackend(Backend):
         destinations: Sequence[Sequence[np.ndarray]],
     ) -> None:
         piece_bytes = max(PIECE_BYTES // self.size, 1)
-        pieces = _pieces(buffers, piece_bytes)
+        count = -(-max(totals) // piece_bytes)
+        pieces = itertools.islice(_pieces(buffers, piece_bytes), count)
         writers = [Writer(arrays) for arrays in destinations]
-        for _ in range(-(-max(totals) // piece_bytes)):
-            _, parts = self._wait(functools.partial(self._send, NOTHING, next(pieces)))
+        waiting_since = time.monotonic()
+
+        def check() -> None:
+            if time.monotonic() - waiting_since > self.timeout:
+                raise self._silence()
+
+        def land(parts: Sequence[np.ndarray]) -> None:
             for writer, part in zip(writers, parts, strict=False):
                 writer.write(part)
 
+        # While a piece is written to its place, the next one is on its way.
+        for received in ahead(map(self._send_piece, pieces), check):
+            land(received)
+            del received  # no name holds a piece while the next one is waited for
+            waiting_since = time.monotonic()
+
     def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self._wait(functools.partial(self._broadcast, value)) for value in values]
+
+    def _send_piece(self, piece: np.ndarray) -> list[np.ndarray]:
+        """Sends bytes to the chief in one collective; there, returns those of each rank."""
+        return self._send(NOTHING, piece)[1]
 
     def _broadcast(self, value: np.ndarray) -> np.ndarray:
         own = bytes_of(np.ascontiguousarray(value)) if self.is_chief else NOTHING
@@ -108,10 +127,13 @@ class PeerBackend(Backend):
         try:
             return outcome.result(self.timeout)
         except futures.TimeoutError:
-            raise self.lost(
-                f"a transfer on rank {self.rank} did not end within {self.timeout:g} s: a peer "
-                "was killed or stopped."
-            ) from None
+            raise self._silence() from None
+
+    def _silence(self) -> ReplicaError:
+        return self.lost(
+            f"a transfer on rank {self.rank} did not end within {self.timeout:g} s: a peer was "
+            "killed or stopped."
+        )
 
 
 class Whereabouts:
@@ -136,7 +158,7 @@ def _pieces(buffers: Iterable[np.ndarray], piece_bytes: int) -> Iterator[np.ndar
             data = data[room:]
             room -= len(parts[-1])
             if not room:
-                yield np.concatenate(parts)
+                yield parts[0] if len(parts) == 1 else np.concatenate(parts)
                 parts, room = [], piece_bytes
     yield np.concatenate([np.empty(0, np.uint8), *parts])
     while True:

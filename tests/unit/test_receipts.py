@@ -54,3 +54,8 @@ def test_missing_and_repeated_samples_are_found(order: list[int], position: int)
 def test_no_sample_at_all() -> None:
     with pytest.raises(DataError, match="empty"):
         receipts.check([[], []])
+
+
+@pytest.mark.parametrize(("index", "runs"), [([], True), ([3, 4, 5], True), ([0, 2], False)])
+def test_a_run_is_one_contiguous_range(index: list[int], runs: bool) -> None:
+    assert receipts.is_run(receipts.write(np.array(index, np.int64))) == runs

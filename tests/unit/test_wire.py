@@ -98,20 +98,27 @@ def batch_of(kind: str, rows: Sequence[Any], dtype: str, inner: Sequence[int]) -
     return [np.asarray(component) for component in wire.components(tensor)]
 
 
-def encoded(leaf: wire.Leaf, batches: Sequence[Sequence[np.ndarray]]) -> wire.Rows:
-    rows = wire.Rows()
+def encoded(
+    leaf: wire.Leaf,
+    batches: Sequence[Sequence[np.ndarray]],
+    rows: wire.Rows | None = None,
+    places: Sequence[int] = (),
+) -> wire.Rows:
+    rows = rows or wire.Rows()
+    start = 0
     for batch in batches:
-        rows.append(batch)
+        count = len(batch[0])
+        rows.append(np.array(places[start : start + count], np.int64), batch)
+        start += count
     rows.encode(leaf)
     return rows
 
 
 def assemble(leaf: wire.Leaf, indices: Indices, shards: Sequence[wire.Rows]) -> np.ndarray:
     """Does on one process what the chief and the other ranks do together."""
-    assembly = wire.Assembly([leaf], sum(map(len, indices)))
     index, *others = [np.array(numbers, np.int64) for numbers in indices]
-    if len(index):
-        assembly.add(index, [leaf], [shards[0]])
+    own = [shards[0]] if len(index) else []
+    assembly = wire.Assembly([leaf], sum(map(len, indices)), index, [leaf], own)
     for numbers, shard in zip(others, shards[1:], strict=True):
         if not len(numbers):
             continue
@@ -157,10 +164,17 @@ def distributions(draw: st.DrawFn) -> Indices:
     st.sampled_from(INNER),
     distributions(),
     st.integers(1, 5),
+    st.none() | st.integers(0, 5),
     st.integers(0, 2**32 - 1),
 )
 def test_rows_of_all_ranks_come_back_in_dataset_order(
-    kind: str, dtype: str, inner: tuple[int, ...], indices: Indices, batch_size: int, seed: int
+    kind: str,
+    dtype: str,
+    inner: tuple[int, ...],
+    indices: Indices,
+    batch_size: int,
+    spare: int | None,
+    seed: int,
 ) -> None:
     random = np.random.default_rng(seed)
     rows = [rows_of(kind, random, dtype, inner) for _ in range(sum(map(len, indices)))]
@@ -169,19 +183,23 @@ def test_rows_of_all_ranks_come_back_in_dataset_order(
     if kind == "varying":
         batch_size = 1  # a dense batch has rows of one shape
     shards = []
-    for numbers in indices:
+    for rank, numbers in enumerate(indices):
         mine = [rows[i] for i in numbers]
         batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
-        shards.append(encoded(leaf, [batch_of(kind, batch, dtype, inner) for batch in batches]))
+        store = wire.Rows(None if spare is None else len(rows) + spare)
+        components = [batch_of(kind, batch, dtype, inner) for batch in batches]
+        places = numbers if rank == 0 else range(len(numbers))
+        shards.append(encoded(leaf, components, store, places))
     got = assemble(leaf, indices, shards)
     stacked = kind == "dense" or (kind == "varying" and len({row.shape for row in rows}) == 1)
     assert_same_bits(got, np.stack(rows) if stacked else objects(rows))
 
 
-def test_ranks_with_rows_of_different_shapes_give_an_array_of_rows() -> None:
+@pytest.mark.parametrize("store", [wire.Rows(), wire.Rows(3)])
+def test_ranks_with_rows_of_different_shapes_give_an_array_of_rows(store: wire.Rows) -> None:
     mine, theirs = wire.Leaf("int32", (2,), 0), wire.Leaf("int32", (3,), 0)
-    assembly = wire.Assembly([mine.merged(theirs)], 3)
-    assembly.add(np.array([0]), [mine], [encoded(mine, [[np.array([[1, 2]], np.int32)]])])
+    own = encoded(mine, [[np.array([[1, 2]], np.int32)]], store, [0])
+    assembly = wire.Assembly([mine.merged(theirs)], 3, np.array([0]), [mine], [own])
     sent = encoded(theirs, [[np.arange(6, dtype=np.int32).reshape(2, 3)]])
     (target,) = assembly.destinations(np.array([1, 2]), [theirs], [sent.describe()])
     target[:] = np.concatenate(list(sent.buffers()))
@@ -191,17 +209,23 @@ def test_ranks_with_rows_of_different_shapes_give_an_array_of_rows() -> None:
 
 def test_dense_rows_in_order_go_straight_to_their_place() -> None:
     leaf = wire.Leaf("float32", (2,), 0)
-    assembly = wire.Assembly([leaf], 5)
+    own = encoded(leaf, [[np.ones((2, 2), np.float32)]], wire.Rows(7), [0, 1])
+    assert not own.chunks
+    assembly = wire.Assembly([leaf], 5, np.arange(2), [leaf], [own])
     described = [[("float32", [3, 2])]]
     (target,) = assembly.destinations(np.array([2, 3, 4]), [leaf], described)
-    assert np.shares_memory(target, assembly.finish()[0])
+    (result,) = assembly.finish()
+    assert np.shares_memory(target, result)
+    assert own.final is not None
+    assert np.shares_memory(own.final, result)
+    assert result.shape == (5, 2)
+    assert result[:2].tolist() == [[1, 1], [1, 1]]
 
 
 def test_the_chief_releases_its_rows_as_it_places_them() -> None:
     leaf = wire.Leaf("float32", (), 0)
     rows = encoded(leaf, [[np.zeros(2, np.float32)], [np.ones(1, np.float32)]])
-    assembly = wire.Assembly([leaf], 3)
-    assembly.add(np.arange(3), [leaf], [rows])
+    assembly = wire.Assembly([leaf], 3, np.arange(3), [leaf], [rows])
     assert not rows.chunks
     assert assembly.finish()[0].tolist() == [0, 0, 1]
 

@@ -22,7 +22,7 @@ from disteval import wire
 from disteval.data import ArraySource
 from disteval.loop import Loop
 from disteval.predict import evaluate
-from disteval.segments import SEGMENT_BYTES, Segment, shard_bounds
+from disteval.segments import OUTPUT_BYTES, Segment, shard_bounds
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 3 if QUICK else 9
@@ -49,7 +49,7 @@ class Ready(Loop):
         self.leaves = [wire.Leaf(values.dtype.name, values.shape[1:], int(lengths is not None))]
         self._values, self._lengths = values, lengths
         row_bytes = values.nbytes / len(values if lengths is None else lengths)
-        self.pace.took(int(SEGMENT_BYTES / row_bytes), 0.1, 0)
+        self.pace.took(int(OUTPUT_BYTES / row_bytes), 0.1, OUTPUT_BYTES)
 
     def inputs(self, segments: Sequence[Segment]) -> list[Any]:
         return []
@@ -58,10 +58,10 @@ class Ready(Loop):
         (segment,) = segments
         rows = slice(segment.index[0], segment.index[-1] + 1)
         if self._lengths is None:
-            return [[[self._values[rows].copy()]]]
+            return [[[self._values[rows]]]]
         ends = np.cumsum(self._lengths)
         first = ends[rows.start] - self._lengths[rows.start]
-        return [[[self._lengths[rows].copy(), self._values[first : ends[rows.stop - 1]].copy()]]]
+        return [[[self._lengths[rows], self._values[first : ends[rows.stop - 1]]]]]
 
 
 def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) -> None:

@@ -15,7 +15,7 @@ from benchmarks import models
 from benchmarks.measure import emit, interleaved, medians, ratio
 
 QUICK = "--quick" in sys.argv
-REPETITIONS = 2 if QUICK else 5
+REPETITIONS = 2 if QUICK else 3
 # The simulated time on one replica is 2 or 10 seconds, so that the time around it counts less.
 BATCHES, SECONDS, BATCH_SIZE = (128, 0.016, 8) if QUICK else (512, 0.02, 8)
 
