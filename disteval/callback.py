@@ -124,6 +124,9 @@ class DistEvalCallback(WandbEvalCallback):
         _check_choice("reference", reference, ("media", "row"))
         check_mode(sync_weights)
         _check_choice("on_log_error", on_log_error, ("warn", "raise"))
+        _check_choice("verbose", verbose, ("auto", 0, 1))
+        _check_positive("timeout", timeout, (int, float))
+        _check_positive("partitions", partitions, int)
         if reference == "row" and partitions != 1:
             raise DistEvalError(
                 f'Received: reference="row" with partitions={partitions}. Expected: partitions=1, '
@@ -160,7 +163,7 @@ class DistEvalCallback(WandbEvalCallback):
             )
         self._run_identity: dict[str, Any] | None = None
         self._tables: TableLog | None = None
-        self._newest = self._at_work = Version(0, {}, [], {})
+        self._newest = self._at_work = Version.none()
 
     @property
     def predictions(self) -> Any:
@@ -203,9 +206,12 @@ class DistEvalCallback(WandbEvalCallback):
         with backend.together("on_train_begin", self._facts()) as agreement:
             order = self._evaluator.prepare(backend, self._model) if self._evaluator else None
             agreement.own["order"] = order
+            agreement.own["batches"] = max(self._schedule.batches, _batches_of(self._model))
             if backend.is_chief or self._run_identity:
                 agreement.own["run"] = _run_identity() or self._run_identity
         check_ranks(agreement.statuses)
+        # A rank that has joined an elastic job has counted none.
+        self._schedule.resume(max(status.own["batches"] for status in agreement.statuses))
         identities = [status.own.get("run") for status in agreement.statuses]
         self._run_identity = next(filter(None, identities), None)
         with backend.together("add_ground_truth"):
@@ -233,6 +239,7 @@ class DistEvalCallback(WandbEvalCallback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Evaluates if `log_freq` is `"epoch"`."""
+        self._epoch = epoch
         if self._schedule.by_epoch:
             self._evaluate("epoch", epoch, logs)
 
@@ -296,8 +303,7 @@ class DistEvalCallback(WandbEvalCallback):
             type: Type of the artifact.
             table_name: Name of the table, as it will be displayed.
         """
-        assert self._tables is not None
-        self._tables.log_data(self.data_table, name, type, table_name)
+        self._log.log_data(self.data_table, name, type, table_name)
         self.data_table_ref: Any = DataTableRef(self.data_table)
 
     def log_pred_table(
@@ -313,9 +319,8 @@ class DistEvalCallback(WandbEvalCallback):
             table_name: Name of the table, as it will be displayed.
             aliases: Aliases of the version; `latest` and `epoch_<n>` by default.
         """
-        assert self._tables is not None
         version = self._at_work
-        self._tables.log_predictions(
+        self._log.log_predictions(
             self.pred_table, type, table_name, aliases or version.aliases, version.metadata
         )
 
@@ -327,8 +332,17 @@ class DistEvalCallback(WandbEvalCallback):
         facts = {"log_freq": self._schedule.log_freq, "asynchronous": self._writer.asynchronous}
         return facts | (self._evaluator.facts() if self._evaluator else {"validation_data": None})
 
+    @property
+    def _log(self) -> TableLog:
+        if self._tables is None:
+            raise DistEvalError(
+                "Tables were to be logged before training. Expected: on_train_begin first, as "
+                "`fit` calls it."
+            )
+        return self._tables
+
     def _start_tables(self) -> None:
-        if wandb.run is None and self._run_identity is not None:
+        if wandb.run is None and self._run_identity is not None and self._tables is None:
             # This rank has become the chief of an elastic job: the run goes on.
             wandb.init(**self._run_identity, resume="allow")
         if wandb.run is None:
@@ -346,6 +360,10 @@ class DistEvalCallback(WandbEvalCallback):
         version = Version.start(
             unit, number, epoch=self._epoch, step=self._schedule.batches, logs=logs
         )
+        # Now, so that the predictions of the evaluation before are not in memory beside these.
+        self._newest = version
+        if not self._writer.asynchronous:
+            self._at_work = version
         if self._evaluator is not None:
             evaluation = self._evaluator.run(
                 backend, self._model, step, same=self._facts(), before=error
@@ -355,33 +373,37 @@ class DistEvalCallback(WandbEvalCallback):
             with backend.together(step, self._facts()):
                 if error is not None:
                     raise error
-        if self._monitor.is_best(version.logs):
-            version.aliases.append("best")
-        self._newest = version
         if not self._writer.asynchronous:
             with backend.together(f"add_model_predictions of {unit} {number}"):
                 if backend.is_chief:
                     self._build_pred_table(version)
         elif backend.is_chief:
-            self._writer.submit(lambda: self._build_pred_table(version))
+            self._writer.submit(lambda: self._build_pred_table_behind(version))
 
     def _build_data_table(self, logs: dict[str, float] | None) -> None:
-        assert self._tables is not None
         self.init_data_table(column_names=list(self.data_table_columns))
         store_plain_cells(self.data_table)
         self.add_ground_truth(logs)
-        self._tables.check_rows(len(self.data_table.data))
+        self._log.check_rows(len(self.data_table.data))
+
+    def _build_pred_table_behind(self, version: Version) -> None:
+        """Does so on the writer's thread, where the version is nobody's after it."""
+        self._at_work = version
+        try:
+            self._build_pred_table(version)
+        finally:
+            self._at_work = Version.none()
 
     def _build_pred_table(self, version: Version) -> None:
         started = time.monotonic()
-        self._at_work = version
+        if self._monitor.is_best(version.logs):
+            version.aliases.append("best")
         self.init_pred_table(column_names=list(self.pred_table_columns))
         store_plain_cells(self.pred_table)
         self.add_model_predictions(version.epoch, version.logs)
-        assert self._tables is not None
         if scalars := version.scalars():
             # With the metrics that the hook added, in one step of the run.
-            self._tables.log_scalars(scalars)
+            self._log.log_scalars(scalars)
         seconds = version.metadata.setdefault("seconds", {})
         seconds["tables"] = round(time.monotonic() - started, 6)
         self.log_pred_table()
@@ -408,6 +430,17 @@ def _run_identity() -> dict[str, Any] | None:
     return {"entity": run.entity, "project": run.project, "id": run.id}
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _batches_of(model: Any) -> int:
+    """Returns how many batches a model was trained on, also before this process."""
+    return int(getattr(model.optimizer, "iterations", 0))
+
+
+def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
-        raise DistEvalError(f"Received: {name}={value!r}. Expected one of {', '.join(choices)}.")
+        listed = ", ".join(map(str, choices))
+        raise DistEvalError(f"Received: {name}={value!r}. Expected one of {listed}.")
+
+
+def _check_positive(name: str, value: Any, kind: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
+        raise DistEvalError(f"Received: {name}={value!r}. Expected a positive number.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import collections
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -112,7 +114,9 @@ class ArraySource(Source):
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         for i in range(self.num_samples):
-            yield split_element(tf.nest.map_structure(lambda a, i=i: _on_host(a[i]), self.arrays))
+            # Rows by position, also of what has labels, such as a column of a data frame.
+            sample = tf.nest.map_structure(lambda a, i=i: a[i : i + 1], self.arrays)
+            yield split_element(tf.nest.map_structure(_first_row, sample))
 
     def _segment(self, start: int, stop: int) -> Segment:
         splits = np.append(np.arange(0, stop - start, self.batch_size), stop - start)
@@ -180,7 +184,7 @@ class PyDatasetSource(Source):
             raise DataError("validation_data is an empty PyDataset. Expected one batch at least.")
         self.dataset = dataset
         self.num_samples = num_samples
-        self.batch_size = num_rows(dataset[0])
+        self.batch_size = num_rows(_as_tuple(dataset[0]))
 
     def capacity(self) -> int:
         count = len(self.dataset) * self.batch_size
@@ -190,8 +194,8 @@ class PyDatasetSource(Source):
         count = len(self.dataset)
         if self.num_samples is not None:
             count = min(count, -(-self.num_samples // self.batch_size))
-        for i in range(*shard.bounds(count)):
-            batch = tf.nest.map_structure(np.asarray, self.dataset[i])
+        numbers = range(*shard.bounds(count))
+        for i, batch in zip(numbers, self._read(numbers), strict=True):
             rows, start = num_rows(batch), i * self.batch_size
             if rows > self.batch_size or (rows < self.batch_size and i < len(self.dataset) - 1):
                 raise DataError(
@@ -202,6 +206,24 @@ class PyDatasetSource(Source):
             if self.num_samples is not None:
                 batch = _cut(batch, self.num_samples - start)
             yield start, tf.nest.map_structure(_as_floatx, batch)
+
+    def _read(self, numbers: range) -> Iterator[Any]:
+        """Yields batches in their order, read by as many threads as the dataset asks for."""
+        workers = getattr(self.dataset, "workers", 1)
+        if workers <= 1:
+            yield from (_as_tuple(self.dataset[i]) for i in numbers)
+            return
+        pool = futures.ThreadPoolExecutor(workers, "disteval-input")
+        reading: collections.deque[futures.Future[Any]] = collections.deque()
+        try:
+            for i in numbers:
+                reading.append(pool.submit(self.dataset.__getitem__, i))
+                if len(reading) > workers:
+                    yield _as_tuple(reading.popleft().result())
+            while reading:
+                yield _as_tuple(reading.popleft().result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         for _, batch in self.batches(WHOLE):
@@ -336,6 +358,13 @@ def _py_dataset_classes() -> tuple[type, ...]:
     return tuple({getattr(utils, n) for n in ("PyDataset", "Sequence") if hasattr(utils, n)})
 
 
+def _as_tuple(item: Any) -> Any:
+    """Returns a batch of a PyDataset; Keras takes a list `[x, y]` for a tuple."""
+    if isinstance(item, list | tuple):
+        item = tuple(part for part in item if part is not None)
+    return tf.nest.map_structure(np.asarray, item)
+
+
 def _array_leaves(arrays: Any) -> list[Any]:
     leaves = tf.nest.flatten(arrays)
     for leaf in leaves:
@@ -353,6 +382,12 @@ def _as_floatx(array: Any) -> Any:
     array = np.asarray(array)
     floatx = tf.keras.backend.floatx()
     return array.astype(floatx, copy=False) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def _first_row(rows: Any) -> Any:
+    return _on_host(
+        rows[0] if isinstance(rows, tf.Tensor | tf.RaggedTensor) else np.asarray(rows)[0]
+    )
 
 
 def _on_host(value: Any) -> Any:

@@ -89,11 +89,10 @@ class Evaluator:
         Raises:
             DataOrderError: The data has not as many samples as before.
         """
-        assert self._source is not None
         evaluation = evaluate(
             backend,
             self._current_loop(backend, model),
-            self._source,
+            self._prepared(),
             step=step,
             same=same,
             before=before,
@@ -108,12 +107,15 @@ class Evaluator:
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         """Iterates over `(x, y)` of each sample, in dataset order."""
+        return self._prepared().samples()
+
+    def _prepared(self) -> Source:
         if self._source is None:
             raise DistEvalError(
-                "samples() was called before training. Expected: a call in add_ground_truth or "
-                "add_model_predictions."
+                "The validation data was asked for before training. Expected: on_train_begin "
+                "first, as `fit` calls it."
             )
-        return self._source.samples()
+        return self._source
 
     def _current_loop(self, backend: Backend, model: Any) -> Loop:
         loop = self._loop

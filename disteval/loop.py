@@ -121,6 +121,13 @@ class Loop:
 
     def _evaluate_all(self, evaluate: Callable[[Any], Any], inputs: Sequence[Any]) -> list[Any]:
         """Evaluates each replica's segment on it; the list of what each replica returned."""
+        if int(self.strategy.num_replicas_in_sync) == 1:
+            # Not by `run`, which the scope of another strategy refuses, and callbacks of Keras 2
+            # are called in the scope of the model's.
+            is_chosen = isinstance(self.strategy, tf.distribute.OneDeviceStrategy)
+            device = self.strategy.extended.worker_devices[0] if is_chosen else None
+            with tf.device(device):
+                return [evaluate(inputs[0])]
         per_replica = self.strategy.experimental_distribute_values_from_function(
             # Its number among all processes; the replicas of a process follow each other.
             lambda context: inputs[context.replica_id_in_sync_group % self.num_replicas]
@@ -167,7 +174,10 @@ class Loop:
         Returns:
             The components of each output, and how many rows each has.
         """
-        predict_step = tf.autograph.experimental.do_not_convert(self.model.predict_step)
+        predict_step = self.model.predict_step
+        if not _is_keras_2(self.model):
+            # Keras 3 does not convert what users write into a graph; Keras 2 does.
+            predict_step = tf.autograph.experimental.do_not_convert(predict_step)
         outputs = predict_step(batch)
         if self.postprocess is not None:
             outputs = self.postprocess(outputs, batch)
@@ -191,6 +201,10 @@ class Loop:
                 f"batch of {expected[batch]} samples. Expected: one for each, along the first "
                 "dimension of each output of the model or of `postprocess`."
             )
+
+
+def _is_keras_2(model: Any) -> bool:
+    return any(kind.__module__.startswith("tf_keras.") for kind in model.__class__.__mro__)
 
 
 def _as_tensor(leaf: Any) -> Any:

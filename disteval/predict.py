@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from disteval import receipts, wire
 from disteval.agreement import NOTHING, Agreement, Status
 from disteval.ahead import ahead
 from disteval.backends import Backend, get_backend
-from disteval.data import Source, as_source
+from disteval.data import Source, as_source, split_element
 from disteval.errors import DataError
 from disteval.loop import Loop, PostProcess
 from disteval.progress import Progress
@@ -100,11 +101,18 @@ def predict(
             loop = _loops[model] = Loop(weakref.proxy(model), postprocess, engine.strategy)
         if not model.built:
             # Now, for the weights that this makes are to be compared.
-            loop.trace(source.first())
+            with engine.strategy.scope():
+                model(_first_sample(source), training=False)
     evaluation = evaluate(
         engine, loop, source, step="predict", sync_weights=sync_weights, verbose=verbose
     )
     return evaluation.predictions
+
+
+def _first_sample(source: Source) -> Any:
+    """Returns the input of one sample, as a batch."""
+    x, _ = split_element(source.first())
+    return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf[:1]), x)
 
 
 def evaluate(
@@ -212,7 +220,7 @@ def _collect(
             return None
         assembly, destinations = _assembly(results, agreement, leaves, num_samples)
         for arrays, payload in zip(destinations[1:], agreement.payloads[1:], strict=True):
-            wire.Writer(arrays).write(payload)
+            wire.Filler(arrays).write(payload)
         return loop.packed(assembly.finish())
     is_safe = _have_places(leaves, agreement.statuses)
     with contextlib.nullcontext() if is_safe else backend.together("making room"):
@@ -285,9 +293,8 @@ class _Results:
                 agreement.progress += count
             progress.update(agreement.total_progress())
         self.index = np.concatenate(indices)
-        self.leaves = loop.leaves if self.outputs else []
-        for leaf, rows in zip(self.leaves, self.outputs, strict=True):
-            rows.encode(leaf)
+        leaves = loop.leaves if self.outputs else []
+        self.leaves = [rows.encode(leaf) for leaf, rows in zip(leaves, self.outputs, strict=True)]
 
     def describe(self) -> dict[str, Any]:
         """Returns what the other ranks have to know before anything travels."""

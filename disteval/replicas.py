@@ -22,6 +22,9 @@ from disteval.errors import DistEvalError, ReplicaDivergenceError
 
 MODES = ("auto", "check", "off")
 
+# Values of a variable that are hashed at once; that takes ten times their memory.
+HASHED = 1 << 20
+
 # Variables that the error names, the worst first.
 MAX_NAMED = 5
 
@@ -180,24 +183,51 @@ class Replicas:
 def _fingerprints(variables: Sequence[Any]) -> np.ndarray:
     """Returns the hash of each variable; eight bytes of each leave its device."""
     result = np.empty(len(variables), np.int64)
-    devices: dict[str, list[int]] = {}
+    groups: dict[tuple[str, bool], list[int]] = {}
     for i, variable in enumerate(variables):
-        devices.setdefault(variable.device, []).append(i)
-    for device, numbers in devices.items():
+        is_large = variable.shape.num_elements() > HASHED
+        groups.setdefault((variable.device, is_large), []).append(i)
+    for (device, is_large), numbers in groups.items():
         with tf.device(device):
-            result[numbers] = _hash_all([tf.convert_to_tensor(variables[i]) for i in numbers])
+            values = [tf.convert_to_tensor(variables[i]) for i in numbers]
+            result[numbers] = (_hash_in_pieces if is_large else _hash_all)(values)
     return result
 
 
 @tf.function(reduce_retracing=True, autograph=False)
 def _hash_all(values: Sequence[tf.Tensor]) -> tf.Tensor:
     # One call for the whole model: hundreds of small ones would take longer than the work.
-    return tf.stack([_hash(tf.reshape(value, [-1])) for value in values])
+    start = tf.constant(0, tf.int64)
+    return tf.stack([_hash(tf.reshape(value, [-1]), start) for value in values])
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def _hash(value: tf.Tensor) -> tf.Tensor:
-    """Returns a sum of a vector's words, each times an odd number of its own, modulo 2**64."""
+def _hash_in_pieces(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the same of variables that are so large that hashing takes too much memory."""
+    return tf.stack([_sum_of_pieces(tf.reshape(value, [-1])) for value in values])
+
+
+def _sum_of_pieces(value: tf.Tensor) -> tf.Tensor:
+    size = tf.size(value, tf.int64)
+
+    def body(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return start + HASHED, total + _hash(value[start : start + HASHED], start)
+
+    zero = tf.constant(0, tf.int64)
+    _, total = tf.while_loop(
+        lambda start, _: start < size, body, [zero, zero], parallel_iterations=1
+    )
+    return total
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def _hash(value: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    """Returns a sum of a vector's words, each times an odd number of its own, modulo 2**64.
+
+    Args:
+        value: The vector.
+        start: The number of its first value in a larger one.
+    """
     if value.dtype == tf.bool:
         words = tf.cast(value, tf.int64)
     else:
@@ -205,7 +235,8 @@ def _hash(value: tf.Tensor) -> tf.Tensor:
         # that may be a multiple of a power of two, such as the difference of two factors.
         word = {1: tf.int8, 2: tf.int16}.get(value.dtype.size, tf.int32)
         words = tf.reshape(tf.cast(tf.bitcast(value, word), tf.int64), [-1])
-    odd = tf.range(1, 2 * tf.size(words, tf.int64) + 1, 2)
+    first = start * max(value.dtype.size // 4, 1)
+    odd = 2 * tf.range(first, first + tf.size(words, tf.int64)) + 1
     # Factors are scattered over all 64 bits, so that no exchange of values goes unseen.
     return tf.reduce_sum(words * (odd * (odd + 0x5851F42D4C957F2C)))
 

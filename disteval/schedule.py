@@ -35,6 +35,11 @@ class Schedule:
         self._in_epoch = 0
         self._since = 0
 
+    def resume(self, batches: int) -> None:
+        """Takes note that so many batches were trained before."""
+        self.batches = batches
+        self._since = 0 if self.by_epoch else batches % int(self.log_freq)
+
     def start_epoch(self) -> None:
         """Takes note that batches are counted from 0 again."""
         self._in_epoch = 0
@@ -44,6 +49,8 @@ class Schedule:
 
         With `steps_per_execution`, Keras reports the last of several batches only.
         """
+        if batch < self._in_epoch:  # a loop that does not say where its epochs begin
+            self._in_epoch = 0
         passed = batch + 1 - self._in_epoch
         self._in_epoch = batch + 1
         self.batches += passed

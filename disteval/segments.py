@@ -114,7 +114,7 @@ def balanced(
 
 
 class Pace:
-    """How many batches a replica evaluates in one call, so that calls take about a second.
+    """How many batches a replica evaluates in one call, so that calls take half a second.
 
     That is how long an interrupt, a failed peer and the progress bar have to wait.
     """

@@ -7,13 +7,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from disteval import receipts
 from disteval.backends import Backend
 from disteval.predict import Evaluation
+from disteval.receipts import Receipt
+
+# Entries of a receipt that the metadata keep.
+MAX_RECEIPT = 16
 
 
 @dataclasses.dataclass
 class Version:
-    """What the hooks and the tables of one evaluation need; none of it changes any more.
+    """What the hooks and the tables of one evaluation need, whatever training does meanwhile.
 
     Attributes:
         epoch: The epoch that is being trained, or has just ended.
@@ -32,6 +37,11 @@ class Version:
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
+    def none(cls) -> Version:
+        """Returns what stands for the version where there is none."""
+        return cls(0, {}, [], {})
+
+    @classmethod
     def start(
         cls, unit: str, number: int, *, epoch: int, step: int, logs: dict[str, Any] | None
     ) -> Version:
@@ -48,7 +58,7 @@ class Version:
             "samples": evaluation.num_samples,
             "bytes": evaluation.num_bytes,
             "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
-            "receipts": evaluation.receipts,
+            "receipts": [_short(receipt) for receipt in evaluation.receipts],
         }
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
@@ -75,3 +85,8 @@ class Version:
             **{f"eval/seconds_{phase}": value for phase, value in seconds.items()},
             **metrics,
         }
+
+
+def _short(receipt: Receipt) -> Any:
+    """Returns a receipt, or where samples were read in no order, how many there were."""
+    return receipt if len(receipt) <= MAX_RECEIPT else {"samples": receipts.count(receipt)}

@@ -8,6 +8,7 @@ rows of all ranks into dataset order.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from disteval.errors import DataError
+
+# From how many bytes on a piece is memory of its own.
+MAPPED_BYTES = 1 << 16
 
 
 class Leaf(NamedTuple):
@@ -110,19 +114,28 @@ class Rows:
         elif self.final is not None and first.shape[1:] != self.final.shape[1:]:
             self.take_back()
         if self.final is None:
-            self.chunks.append([np.array(array) for array in arrays])
+            self.chunks.append([_copy(array) for array in arrays])
         else:
             place(self.final, places, first)
             self._places.append(places)
 
-    def encode(self, leaf: Leaf) -> None:
+    def encode(self, leaf: Leaf) -> Leaf:
         """Turns the components into the arrays that travel, once all rows are there.
+
+        Args:
+            leaf: What the graph knows of the output.
+
+        Returns:
+            What is known of it now.
 
         Raises:
             DataError: The rows of a batch do not fit to the rows of the first one.
         """
+        inner = {array.shape[1:] for array in self._dense()}
+        if not leaf.ragged_rank and leaf.inner is None and len(inner) == 1:
+            leaf = leaf._replace(inner=inner.pop())
         if leaf.is_dense and self.final is not None:
-            return
+            return leaf
         self.take_back()
         self.chunks = [_encode(leaf, chunk) for chunk in self.chunks]
         shapes = [[array.shape[1:] for array in chunk] for chunk in self.chunks]
@@ -133,6 +146,7 @@ class Rows:
                     "one output. Expected: the same shape in all batches; convert the output in "
                     "`postprocess`."
                 )
+        return leaf
 
     def take_back(self) -> None:
         """Turns the array into pieces, since other rows do not fit to it."""
@@ -151,6 +165,10 @@ class Rows:
         """Yields what travels, array after array."""
         for parts in self._parts():
             yield from parts
+
+    def _dense(self) -> Sequence[np.ndarray]:
+        """Returns what came before it was encoded, of an output that is not ragged."""
+        return [self.final] if self.final is not None else [chunk[0] for chunk in self.chunks]
 
     def _parts(self) -> Iterable[Sequence[np.ndarray]]:
         """Returns the pieces of each array that travels."""
@@ -257,7 +275,7 @@ class Assembly:
         place(self._final[i], index, rows)
 
 
-class Writer:
+class Filler:
     """Fills arrays one after the other from a stream of bytes."""
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
@@ -285,6 +303,16 @@ def place(final: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
 def bytes_of(array: np.ndarray) -> np.ndarray:
     """Returns the bytes of a contiguous array, without a copy."""
     return array.reshape(-1).view(np.uint8)
+
+
+def _copy(array: np.ndarray) -> np.ndarray:
+    """Copies an array, to memory that is free for others when it is released."""
+    if array.dtype == object or array.nbytes < MAPPED_BYTES:
+        return np.array(array)
+    # What malloc once gave away, it may keep for itself for ever.
+    copy = np.ndarray(array.shape, array.dtype, mmap.mmap(-1, array.nbytes))
+    copy[...] = array
+    return copy
 
 
 def _static(shape: tf.TensorShape) -> tuple[int, ...] | None:

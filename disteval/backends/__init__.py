@@ -71,7 +71,9 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
             return MultiWorkerBackend(None, timeout)
     if backend == "mirrored" or (name == "mirrored" and backend != "single"):
         return Backend("mirrored", strategy)
-    return Backend("single", _one_device())
+    if name == "single":
+        return Backend("single", strategy)
+    return Backend("single", tf.distribute.OneDeviceStrategy(strategy.extended.worker_devices[0]))
 
 
 def _strategy_of(model: Any) -> tf.distribute.Strategy:
@@ -89,14 +91,6 @@ def _name_of(strategy: tf.distribute.Strategy) -> str:
     return next(
         (name for name, kind in _STRATEGIES.items() if isinstance(strategy, kind)), "single"
     )
-
-
-def _one_device() -> tf.distribute.Strategy:
-    """Returns the strategy of a single device, also in the scope of another one."""
-    strategy = tf.distribute.get_strategy()
-    if _name_of(strategy) == "single":
-        return strategy
-    return tf.distribute.OneDeviceStrategy(strategy.extended.worker_devices[0])
 
 
 def _horovod_has_peers() -> bool:

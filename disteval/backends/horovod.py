@@ -27,6 +27,9 @@ except ImportError as error:
 # Where `horovodrun --gloo` keeps a key-value store for its ranks.
 _STORE = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 
+# The store is a rank's neighbour, whatever proxy leads to the rest of the world.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 _T = TypeVar("_T")
 
 
@@ -127,7 +130,7 @@ class StoredWhereabouts(Whereabouts):
                 request = urllib.request.Request(
                     f"{self._url}/{self._rank}", data=step.encode(), method="PUT"
                 )
-                urllib.request.urlopen(request, timeout=5).close()
+                _opener.open(request, timeout=5).close()
 
     def missing(self, step: str) -> str:
         """Says in words which ranks do not wait at this step."""
@@ -142,7 +145,7 @@ class StoredWhereabouts(Whereabouts):
 
     def _read(self, rank: int) -> str | None:
         try:
-            with urllib.request.urlopen(f"{self._url}/{rank}", timeout=5) as answer:
+            with _opener.open(f"{self._url}/{rank}", timeout=5) as answer:
                 return str(answer.read().decode())
         except OSError:  # including the 404 of a rank that never waited
             return None

@@ -18,7 +18,7 @@ from disteval.agreement import NOTHING, Agreement, PeerAgreement, Status
 from disteval.ahead import ahead
 from disteval.backends.local import Backend
 from disteval.errors import ReplicaError
-from disteval.wire import Writer, bytes_of
+from disteval.wire import Filler, bytes_of
 
 # Bytes that the chief receives in one collective, from all ranks together. Each costs milliseconds
 # whatever its size, and is in memory once more, on both sides.
@@ -62,7 +62,7 @@ class PeerBackend(Backend):
         piece_bytes = max(PIECE_BYTES // self.size, 1)
         count = -(-max(totals) // piece_bytes)
         pieces = itertools.islice(_pieces(buffers, piece_bytes), count)
-        writers = [Writer(arrays) for arrays in destinations]
+        fillers = [Filler(arrays) for arrays in destinations]
         waiting_since = time.monotonic()
 
         def check() -> None:
@@ -70,8 +70,8 @@ class PeerBackend(Backend):
                 raise self._silence()
 
         def land(parts: Sequence[np.ndarray]) -> None:
-            for writer, part in zip(writers, parts, strict=False):
-                writer.write(part)
+            for filler, part in zip(fillers, parts, strict=False):
+                filler.write(part)
 
         # While a piece is written to its place, the next one is on its way.
         for received in ahead(map(self._send_piece, pieces), check):

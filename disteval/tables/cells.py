@@ -80,7 +80,9 @@ def plain(cell: Any) -> Any:
     if isinstance(cell, np.ndarray):
         return _plain_array(cell)
     if type(cell) in (list, tuple):
-        return [plain(item) for item in cell]
+        items = [plain(item) for item in cell]
+        # As in an array; see `_plain_array`.
+        return None if any(isinstance(item, float) and item != item for item in items) else items
     if type(cell) is dict:
         return {key: plain(value) for key, value in cell.items()}
     return cell

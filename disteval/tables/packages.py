@@ -181,9 +181,13 @@ def directory_name(number: int, name: str, aliases: list[str]) -> str:
 
 def find(directory: Path) -> Iterator[Package]:
     """Yields the packages to upload below a directory, in the order in which they were written."""
-    for description in sorted(directory.rglob(DESCRIPTION)):
-        if description.parent.parent.name != KEPT:
-            yield Package(description.parent)
+    for folder, _, files in sorted(os.walk(directory)):
+        if DESCRIPTION in files and Path(folder).parent.name != KEPT:
+            try:
+                package = Package(Path(folder))
+            except FileNotFoundError:  # it has been uploaded meanwhile
+                continue
+            yield package
 
 
 def write_json(path: Path, value: Any) -> None:

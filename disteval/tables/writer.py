@@ -40,8 +40,8 @@ class Writer:
             job()
             return
         if self._thread is None:
-            # A daemon, so that a hanging hook cannot keep a failed script from ending. What was
-            # submitted is waited for by `drain`, which W&B calls when the run finishes.
+            # A daemon, since what was submitted is waited for by `drain`, before the run finishes:
+            # when the interpreter waits for threads, W&B's service has ended.
             self._thread = threading.Thread(target=self._work, name="disteval", daemon=True)
             self._thread.start()
         if self._jobs.full() and not self._said_that_it_blocks:
@@ -82,6 +82,7 @@ class Writer:
                 logger.error("The background writer failed.", exc_info=error)
                 self._error = self._error or error
             finally:
+                del job  # and with it a version's predictions, while no other job comes
                 self._jobs.task_done()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from multiproc.running import check
+import pytest
+
+from multiproc.running import Launch, check
 
 # Rank 1 holds its own shard, the chief the predictions of all ranks.
 COPIES = 1.2
@@ -14,10 +16,12 @@ COPIES = 1.2
 ALLOWANCE = 40
 
 
-def test_peak_memory_is_that_of_the_predictions() -> None:
-    output = check("measure_memory.py", launch=("horovod", 2))
+@pytest.mark.parametrize("launch", [("single", 1), ("horovod", 2)], ids=str)
+def test_peak_memory_is_that_of_the_predictions(launch: Launch) -> None:
+    output = check("measure_memory.py", launch=launch)
     reports = [json.loads(found) for found in re.findall(r"memory (\{.*?\})", output)]
-    assert sorted(report["rank"] for report in reports) == [0, 1]
+    print(reports)
+    assert sorted(report["rank"] for report in reports) == list(range(launch[1]))
     for report in reports:
         grown, held = report["grown"], report["held"]
         assert grown > 0.9 * held, f"the measurement misses the predictions: {report}"

@@ -13,7 +13,7 @@ from disteval.agreement import Agreement, Status
 from disteval.backends import NAMES, Backend
 from disteval.backends.peers import _pieces
 from disteval.errors import DataError, DistEvalError
-from disteval.wire import Writer, bytes_of
+from disteval.wire import Filler, bytes_of
 
 keras = tf.keras
 
@@ -151,7 +151,7 @@ def test_pieces_are_equal_and_fill_the_arrays_of_the_chief(
     # A rank with less to send than others goes on with nothing.
     assert [len(next(pieces)) for _ in range(3)] == [0, 0, 0]
     targets = [np.empty_like(buffer) for buffer in buffers]
-    writer = Writer(targets)
+    writer = Filler(targets)
     for piece in taken:
         writer.write(piece)
     for target, buffer in zip(targets, buffers, strict=True):

@@ -70,6 +70,21 @@ def test_plain_cells(cell: Any, expected: Any) -> None:
     assert repr(found) == repr(expected), "True is not 1, and NumPy's 3 is not Python's"
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        np.array([1.0, math.nan]),
+        [1.0, math.nan],
+        [tf.constant(math.nan)],
+        np.full((2, 1), math.nan),
+    ],
+)
+def test_lists_with_nan_are_none(cell: Any) -> None:
+    # W&B refuses them in a column of lists, and a model that diverged gives such.
+    found = plain(cell)
+    assert found is None or found == [None, None]
+
+
 @pytest.mark.parametrize("cell", [np.float32("nan"), tf.constant(math.nan), np.array(math.nan)])
 def test_nan_stays_nan(cell: Any) -> None:
     found = plain(cell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -297,3 +298,62 @@ def test_uneven_batches_of_a_py_dataset_are_refused(sizes: list[int], wrong: int
         f"{sizes[0]}.*the same number in each but the last",
     ):
         list(source.batches(WHOLE))
+
+
+class Slow(Batches):
+    """Batches that several threads read at once, as lists, and the later ones sooner."""
+
+    def __init__(self, sizes: list[int], workers: int) -> None:
+        super().__init__(sizes)
+        self.workers = workers
+        self.together = threading.Barrier(workers)
+
+    def __getitem__(self, i: int) -> Any:
+        if i and i <= self.workers:  # batch 0 is read before, alone
+            self.together.wait(timeout=20)
+        return list(super().__getitem__(i))
+
+
+def test_a_py_dataset_is_read_by_as_many_threads_as_it_asks_for() -> None:
+    dataset = Slow([2] * 7, workers=3)
+    index, batches = zip(*data.as_source(dataset).batches(Shard(1, 2)), strict=True)
+    assert list(index) == [8, 10, 12]
+    whole = list(data.as_source(Batches([2] * 7)).batches(Shard(1, 2)))
+    for (x, y), (_, (x_wanted, y_wanted)) in zip(batches, whole, strict=True):
+        np.testing.assert_array_equal(x, x_wanted)
+        np.testing.assert_array_equal(y, y_wanted)
+
+
+def test_a_list_of_a_py_dataset_is_a_tuple() -> None:
+    class Lists(Batches):
+        def __getitem__(self, i: int) -> Any:
+            return [*super().__getitem__(i), None]
+
+    wanted = list(data.as_source(Batches([3, 2])).samples())
+    for (x, y), (x_wanted, y_wanted) in zip(
+        data.as_source(Lists([3, 2])).samples(), wanted, strict=True
+    ):
+        np.testing.assert_array_equal(x, x_wanted)
+        assert y == y_wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "num_samples", "expected"),
+    [
+        ((X, Y), None, len(X)),
+        ((X, Y), 3, 3),
+        (tf.data.Dataset.range(10), None, 10),
+        (tf.data.Dataset.range(10), 4, 4),
+        (tf.data.Dataset.range(10).batch(3), None, None),
+        (tf.data.Dataset.range(10).batch(3, drop_remainder=True), None, 9),
+        (tf.data.Dataset.range(10).filter(lambda i: i > 5), None, None),
+        (tf.data.Dataset.range(10).repeat(), 7, None),
+        (Batches([4, 4, 2]), None, 12),
+        (Batches([4, 4, 2]), 5, 5),
+        (lambda index, of: None, None, None),
+    ],
+)
+def test_capacity_is_no_less_than_the_samples(
+    given: Any, num_samples: int | None, expected: int | None
+) -> None:
+    assert data.as_source(given, num_samples=num_samples).capacity() == expected

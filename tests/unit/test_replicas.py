@@ -73,6 +73,16 @@ def test_one_bit_in_a_million_values_is_seen(change: int) -> None:
     assert fingerprint(values) != fingerprint(other)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128", "bool", "int8", "float16"])
+def test_pieces_add_up_to_the_fingerprint(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 100, size=(7, 301)).astype(dtype)
+    whole = fingerprint(values)
+    monkeypatch.setattr("disteval.replicas.HASHED", 64)
+    assert fingerprint(values) == whole
+    values[3, 5] = not values[3, 5]
+    assert fingerprint(values) != whole
+
+
 def test_values_that_compare_equal_but_differ_in_bits_are_seen() -> None:
     assert fingerprint([0.0]) != fingerprint([-0.0])
     assert fingerprint([np.nan]) == fingerprint([np.nan])

@@ -35,6 +35,20 @@ def test_batches_are_counted_over_epochs() -> None:
     assert due(Schedule(1), 2, epochs=2) == [1, 2, 3, 4]
 
 
+def test_counting_goes_on_after_batches_that_others_trained() -> None:
+    schedule = Schedule(3)
+    schedule.resume(7)
+    assert due(schedule, 6) == [9, 12]
+    schedule.resume(9)
+    assert due(schedule, 3) == [12]
+
+
+def test_epochs_that_nobody_begins_are_noticed() -> None:
+    schedule = Schedule(3)
+    assert [b for _ in range(2) for b in range(4) if schedule.is_due(b)] == [2, 1]
+    assert schedule.batches == 8
+
+
 def test_steps_per_execution_report_the_last_of_several() -> None:
     # Of 10 batches, 3, 6, 9 and 10 are reported.
     assert due(Schedule(3), 10, every=3) == [3, 6, 9]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,28 +100,33 @@ def batch_of(kind: str, rows: Sequence[Any], dtype: str, inner: Sequence[int]) -
     return [np.asarray(component) for component in wire.components(tensor)]
 
 
+Shard = tuple[wire.Leaf, wire.Rows]
+
+
 def encoded(
     leaf: wire.Leaf,
     batches: Sequence[Sequence[np.ndarray]],
     rows: wire.Rows | None = None,
     places: Sequence[int] = (),
-) -> wire.Rows:
+) -> Shard:
     rows = rows or wire.Rows()
     start = 0
     for batch in batches:
         count = len(batch[0])
         rows.append(np.array(places[start : start + count], np.int64), batch)
         start += count
-    rows.encode(leaf)
-    return rows
+    return rows.encode(leaf), rows
 
 
-def assemble(leaf: wire.Leaf, indices: Indices, shards: Sequence[wire.Rows]) -> np.ndarray:
+def assemble(indices: Indices, shards: Sequence[Shard]) -> np.ndarray:
     """Does on one process what the chief and the other ranks do together."""
     index, *others = [np.array(numbers, np.int64) for numbers in indices]
-    own = [shards[0]] if len(index) else []
-    assembly = wire.Assembly([leaf], sum(map(len, indices)), index, [leaf], own)
-    for numbers, shard in zip(others, shards[1:], strict=True):
+    leaves = [leaf for (leaf, _), numbers in zip(shards, indices, strict=True) if numbers]
+    merged = functools.reduce(wire.Leaf.merged, leaves)
+    own_leaf, own_rows = shards[0]
+    own = [own_rows] if len(index) else []
+    assembly = wire.Assembly([merged], sum(map(len, indices)), index, [own_leaf], own)
+    for numbers, (leaf, shard) in zip(others, shards[1:], strict=True):
         if not len(numbers):
             continue
         described = json.loads(json.dumps([shard.describe()]))
@@ -190,7 +197,7 @@ def test_rows_of_all_ranks_come_back_in_dataset_order(
         components = [batch_of(kind, batch, dtype, inner) for batch in batches]
         places = numbers if rank == 0 else range(len(numbers))
         shards.append(encoded(leaf, components, store, places))
-    got = assemble(leaf, indices, shards)
+    got = assemble(indices, shards)
     stacked = kind == "dense" or (kind == "varying" and len({row.shape for row in rows}) == 1)
     assert_same_bits(got, np.stack(rows) if stacked else objects(rows))
 
@@ -198,9 +205,9 @@ def test_rows_of_all_ranks_come_back_in_dataset_order(
 @pytest.mark.parametrize("store", [wire.Rows(), wire.Rows(3)])
 def test_ranks_with_rows_of_different_shapes_give_an_array_of_rows(store: wire.Rows) -> None:
     mine, theirs = wire.Leaf("int32", (2,), 0), wire.Leaf("int32", (3,), 0)
-    own = encoded(mine, [[np.array([[1, 2]], np.int32)]], store, [0])
+    _, own = encoded(mine, [[np.array([[1, 2]], np.int32)]], store, [0])
     assembly = wire.Assembly([mine.merged(theirs)], 3, np.array([0]), [mine], [own])
-    sent = encoded(theirs, [[np.arange(6, dtype=np.int32).reshape(2, 3)]])
+    _, sent = encoded(theirs, [[np.arange(6, dtype=np.int32).reshape(2, 3)]])
     (target,) = assembly.destinations(np.array([1, 2]), [theirs], [sent.describe()])
     target[:] = np.concatenate(list(sent.buffers()))
     (rows,) = assembly.finish()
@@ -209,7 +216,7 @@ def test_ranks_with_rows_of_different_shapes_give_an_array_of_rows(store: wire.R
 
 def test_dense_rows_in_order_go_straight_to_their_place() -> None:
     leaf = wire.Leaf("float32", (2,), 0)
-    own = encoded(leaf, [[np.ones((2, 2), np.float32)]], wire.Rows(7), [0, 1])
+    _, own = encoded(leaf, [[np.ones((2, 2), np.float32)]], wire.Rows(7), [0, 1])
     assert not own.chunks
     assembly = wire.Assembly([leaf], 5, np.arange(2), [leaf], [own])
     described = [[("float32", [3, 2])]]
@@ -224,10 +231,28 @@ def test_dense_rows_in_order_go_straight_to_their_place() -> None:
 
 def test_the_chief_releases_its_rows_as_it_places_them() -> None:
     leaf = wire.Leaf("float32", (), 0)
-    rows = encoded(leaf, [[np.zeros(2, np.float32)], [np.ones(1, np.float32)]])
+    _, rows = encoded(leaf, [[np.zeros(2, np.float32)], [np.ones(1, np.float32)]])
     assembly = wire.Assembly([leaf], 3, np.arange(3), [leaf], [rows])
     assert not rows.chunks
     assert assembly.finish()[0].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("capacity", [None, 3])
+def test_a_shape_that_the_graph_does_not_know_is_that_of_the_rows(capacity: int | None) -> None:
+    unknown = wire.Leaf("float32", None, 0)
+    batches = [[np.ones((2, 4), np.float32)], [np.ones((1, 4), np.float32)]]
+    leaf, rows = encoded(unknown, batches, wire.Rows(capacity), range(3))
+    assert leaf == wire.Leaf("float32", (4,), 0)
+    assert rows.describe() == [("float32", [3, 4])]
+
+
+def test_large_pieces_are_memory_of_their_own() -> None:
+    rows = wire.Rows()
+    values = np.arange(wire.MAPPED_BYTES, dtype=np.int64)
+    rows.append(np.arange(len(values)), [values])
+    (copy,) = rows.chunks[0]
+    assert isinstance(copy.base, mmap.mmap)
+    np.testing.assert_array_equal(copy, values)
 
 
 def test_a_ragged_output_cannot_change_the_shape_of_its_values() -> None:

@@ -224,6 +224,90 @@ def early_stopping_with_the_same_metrics() -> None:
     check(callback, model(X))
 
 
+def single_backend_of_a_distributed_model() -> None:
+    if replicas.BACKEND == "horovod":
+        return  # every rank would be a chief
+    model, callback = compiled(dense()), Eval(backend="single")
+    fit(model, [callback])
+    check(callback, model(X))
+
+
+def the_device_of_the_model() -> None:
+    if replicas.BACKEND != "mirrored":
+        return  # there is one device only
+    devices = []
+
+    class Placed(keras.Sequential):
+        def predict_step(self, data):
+            outputs = super().predict_step(data)
+            devices.append(outputs.device)
+            return outputs
+
+    keras.utils.set_random_seed(0)
+    with tf.distribute.OneDeviceStrategy("CPU:1").scope():
+        model = Placed([keras.Input((4,)), keras.layers.Dense(3)])
+    callback = Eval(backend="auto")
+    fit(compiled(model, run_eagerly=True), [callback])
+    check(callback, model(X))
+    assert {device[-5:] for device in devices} == {"CPU:1"}, devices
+
+
+def unbuilt() -> None:
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = keras.Sequential([keras.layers.Dense(3)])
+    predictions = disteval.predict(model, (X, Y), backend=replicas.BACKEND)
+    if engine.is_chief:
+        np.testing.assert_allclose(predictions, model(X), rtol=0, atol=1e-6)
+
+
+def control_flow() -> None:
+    class Branching(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(3)
+
+        def call(self, inputs, training=False):
+            hidden = self.inner(inputs)
+            if tf.reduce_mean(hidden) > -1e9:
+                hidden = hidden * 2.0
+            return hidden
+
+    if not keras.Model.__module__.startswith("tf_keras."):
+        return  # Keras 3 does not convert it
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = Branching()
+    callback = Eval()
+    fit(compiled(model), [callback])
+    check(callback, model(X))
+
+
+def another_callback_on_a_rank_that_joins() -> None:
+    model, first = compiled(dense()), Eval(log_freq=3)
+    fit(model, [first], epochs=1)
+    # As a rank that is new in an elastic job, it has counted no batches yet.
+    second = first if engine.is_chief else Eval(log_freq=3)
+    fit(model, [second], epochs=3)
+    steps = -(-len(X) // BATCH_SIZE)
+    due = [step for step in range(1, 4 * steps + 1) if step % 3 == 0]
+    assert second._schedule.batches == 4 * steps
+    if engine.is_chief:
+        assert len(first.epochs) == len(due)
+
+
+def a_loop_of_ones_own() -> None:
+    model, callback = compiled(dense()), Eval()
+    callback.set_model(model)
+    with pytest.raises(disteval.DistEvalError, match="before training"):
+        callback.on_epoch_end(0)
+    callback.on_train_begin()
+    for epoch in (4, 7):  # which nobody begins
+        callback.on_epoch_end(epoch)
+    callback.on_train_end()
+    check(callback, model(X), (4, 7))
+
+
 def two_fits() -> None:
     model, callback = compiled(dense()), Eval()
     fit(model, [callback], epochs=1)
@@ -246,6 +330,12 @@ CASES: list[Callable[[], None]] = [
     fit_inside_a_thread,
     stop_training_on_all_ranks,
     early_stopping_with_the_same_metrics,
+    single_backend_of_a_distributed_model,
+    the_device_of_the_model,
+    unbuilt,
+    control_flow,
+    another_callback_on_a_rank_that_joins,
+    a_loop_of_ones_own,
     two_fits,
 ]
 
