@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import tensorflow as tf
 import wandb
 from wandb.integration.keras import WandbEvalCallback
 
@@ -132,6 +133,8 @@ class DistEvalCallback(WandbEvalCallback):
                 f'Received: reference="row" with partitions={partitions}. Expected: partitions=1, '
                 'since a row refers to one table, or reference="media".'
             )
+        self._monitor = Monitor(monitor, mode)
+        self._schedule = Schedule(log_freq)
         # Without sharded inference, `add_model_predictions` needs the model as it is now.
         self._writer = Writer(asynchronous and validation_data is not None)
         if get_backend(backend).is_chief:
@@ -148,8 +151,6 @@ class DistEvalCallback(WandbEvalCallback):
         self.timeout = timeout
         self.partitions = partitions
         self.keep_local = keep_local
-        self._monitor = Monitor(monitor, mode)
-        self._schedule = Schedule(log_freq)
         self._epoch = 0
         self._evaluator: Evaluator | None = None
         if validation_data is not None:
@@ -432,7 +433,7 @@ def _run_identity() -> dict[str, Any] | None:
 
 def _batches_of(model: Any) -> int:
     """Returns how many batches a model was trained on, also before this process."""
-    return int(getattr(model.optimizer, "iterations", 0))
+    return int(tf.convert_to_tensor(getattr(model.optimizer, "iterations", 0)))
 
 
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import urllib.request
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -77,7 +77,8 @@ class HorovodBackend(PeerBackend):
 
     def _alltoall(self, data: np.ndarray, splits: list[int]) -> list[np.ndarray]:
         """Sends `splits[i]` bytes to rank i, and returns what each rank sent here."""
-        received, counts = self._run(lambda: _alltoall(_tensor(data), tf.constant(splits)))
+        # Not in a graph, which needs a thread of TensorFlow: a model may keep all of them busy.
+        received, counts = self._run(lambda: hvd.alltoall(_tensor(data), splits=splits))
         return np.split(np.asarray(received), np.cumsum(counts)[:-1])
 
     def _broadcast(self, value: np.ndarray) -> np.ndarray:
@@ -93,16 +94,6 @@ class HorovodBackend(PeerBackend):
 
     def _whereabouts(self) -> Whereabouts:
         return StoredWhereabouts(self.rank, self.size)
-
-
-@tf.function(
-    input_signature=[tf.TensorSpec([None], tf.uint8), tf.TensorSpec([None], tf.int32)],
-    autograph=False,
-)
-def _alltoall(data: tf.Tensor, splits: tf.Tensor) -> Any:
-    # Outside of a graph, the name would be ignored, and all of a kind have one; Horovod refuses
-    # the second one of a name that is under way, such as an alltoall of the training.
-    return hvd.alltoall(data, splits=splits, name="disteval.alltoall")
 
 
 def _tensor(data: np.ndarray) -> tf.Tensor:

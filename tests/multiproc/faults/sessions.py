@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def session(case: Case, backend: str, replicas: int) -> Callable[[], None] | Non
     ends = wait(ranks, [size - 1] if case.ending == "stopped" else [], EXTRA_SECONDS + case.within)
     server.stop()
     results = [read(directory, rank, *end) for rank, end in enumerate(ends)]
+    shutil.rmtree(directory)
     answer = {"name": case.name, "launch": [backend, replicas], "ranks": results}
     print(json.dumps(answer), flush=True)
     return None
