@@ -41,6 +41,7 @@ def jobs(quick: bool) -> list[Job]:
         *(Job("scaling", "scaling.py", ("mirrored", n), SLEEPERS) for n in replicas),
         Job("scaling", "real_compute.py", ("horovod", 2)),
         Job("gather", "gather.py", ("horovod", 2)),
+        Job("check", "check_cost.py", ("horovod", 2)),
         Job("logging", "table_logging.py", env=ALL_CORES),
         Job("epoch end", "epoch_end.py", env=ALL_CORES),
         *(Job("cost", "cost.py", ("horovod", n)) for n in replicas),

@@ -25,6 +25,7 @@ BOUNDS: list[tuple[str, str, str, str, float]] = [
     ("gather", "200 MB dense", "ours / bare alltoall", "<=", 1.2),
     ("gather", "200 MB dense", "allgather_object / ours", ">=", 50),
     ("gather", "200 MB dense", "chief's peak / the gathered array", "<=", 1.2),
+    ("check", "", "check of weights / evaluation", "<=", 0.05),
     ("logging", "10,000 rows, references by media", "training thread held up, ms", "<=", 50),
     ("logging", "10,000 rows, references by row", "training thread held up, ms", "<=", 50),
     ("epoch end", "2,000 images", "tutorial / ours", ">=", 20),
