@@ -16,6 +16,10 @@ from disteval.errors import DataError
 # by its own range, a dark image would become a bright one.
 SAMPLED = 64
 
+# Images up to 255 are brighter than this somewhere, in one of those. Else they have another range,
+# such as 0 to 16 of scikit-learn's digits.
+DARK = 64
+
 # Vectors of so many numbers become a column for each, which can be sorted and filtered by.
 MAX_FEATURES = 32
 
@@ -93,15 +97,14 @@ _NO_IMAGE = object()
 
 def value_range(images: Sequence[np.ndarray]) -> tuple[float, float]:
     """Returns which values are black and white: 0 and 1, -1 and 1, 0 and 255, or what occurs."""
-    low = min(float(image.min()) for image in images)
-    high = max(float(image.max()) for image in images)
-    if images[0].dtype == bool:
-        return 0.0, 1.0
-    if np.issubdtype(images[0].dtype, np.integer):
-        return (0.0, 255.0) if low >= 0 and high <= 255 else (min(low, 0.0), high)
-    for black, white in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+    finite = [image[np.isfinite(image)] for image in images]
+    low = min((float(values.min()) for values in finite if values.size), default=0.0)
+    high = max((float(values.max()) for values in finite if values.size), default=0.0)
+    for black, white in ((0.0, 1.0), (-1.0, 1.0)):
         if black <= low and high <= white:
             return black, white
+    if low >= 0 and high <= 255:
+        return 0.0, 255.0 if high > DARK else high
     return low, high
 
 
@@ -117,10 +120,11 @@ def picture(image: Any, values: tuple[float, float]) -> PIL.Image.Image:
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.dtype != np.uint8:
+    if array.dtype != np.uint8 or values != (0.0, 255.0):
         black, white = values
         scaled = (array.astype(np.float32) - black) * (255 / max(white - black, 1e-12))
-        array = np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+        # What is not a number is black.
+        array = np.nan_to_num(np.clip(np.round(scaled), 0, 255)).astype(np.uint8)
     return PIL.Image.fromarray(array)
 
 

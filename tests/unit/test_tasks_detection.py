@@ -124,6 +124,15 @@ def test_what_travels(outputs: Any) -> None:
     assert found["boxes"][0, 0].numpy().tolist() == BOXES[0, 1].tolist()
 
 
+def test_boxes_that_are_not_numbers_do_not_count() -> None:
+    evaluation = disteval.DetectionEval((BOXES, {}), NAMES)
+    boxes, scores = BOXES.copy(), SCORES.copy()
+    boxes[0, 1, 2], scores[1, 2] = np.nan, np.nan
+    outputs = {"boxes": boxes, "scores": scores, "classes": CLASSES}
+    found = evaluation.postprocess(tf.nest.map_structure(tf.constant, outputs), (None, None))
+    assert found["classes"].to_list() == [[2, 0], [2, 1]]
+
+
 def test_ragged_outputs_and_numbers_of_detections() -> None:
     evaluation = disteval.DetectionEval((BOXES, {}), NAMES)
     lengths = [3, 1]
@@ -159,5 +168,8 @@ def test_errors() -> None:
     evaluation = disteval.DetectionEval((BOXES, {}), NAMES)
     with pytest.raises(DataError, match=r"Received: \['boxes'\]\. Expected: a mapping with"):
         evaluation.postprocess({"boxes": BOXES}, (None, None))
+    turned = {"boxes": BOXES[0, :1, ::-1], "classes": np.array([0])}
+    with pytest.raises(DataError, match=r"read as 'xyxy'\. Expected: .* another box_format"):
+        evaluation.read_label(turned)
     with pytest.raises(DataError, match=r"Received: a box of class 3\. Expected: one of 3 classes"):
         evaluation.read_label({"boxes": BOXES[0, :1], "classes": np.array([3])})

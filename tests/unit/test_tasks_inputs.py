@@ -28,6 +28,10 @@ GRAY = np.round(RAMP * 255).astype(np.uint8)
         RAMP.astype(np.float64)[..., np.newaxis],
         RAMP * 2 - 1,
         RAMP * 7 - 3,
+        RAMP * 16,
+        GRAY.astype(np.uint16) * 100,
+        GRAY.astype(np.int64) - 128,
+        np.where(RAMP == 0, np.nan, RAMP),
         tf.constant(RAMP),
     ],
     ids=lambda image: f"{image.dtype}",
@@ -47,7 +51,11 @@ def test_colors_and_half_precision() -> None:
         assert found.mode == "RGB"
         assert np.abs(np.asarray(found).astype(int) - expected).max() <= 1
     assert picture(np.zeros((4, 4, 4), np.uint8), (0, 255)).mode == "RGBA"
-    assert np.asarray(picture(RAMP > 0.5, value_range([RAMP > 0.5]))).max() == 255
+    for mask in (RAMP > 0.5, (RAMP > 0.5).astype(np.uint8)):
+        assert np.asarray(picture(mask, value_range([mask]))).max() == 255
+    black = np.zeros((4, 4), np.float32)
+    for image in (black, black.astype(np.uint8), black * np.nan):
+        assert not np.asarray(picture(image, value_range([image]))).any()
 
 
 def test_one_range_for_all_images() -> None:
