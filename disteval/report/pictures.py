@@ -17,8 +17,14 @@ PIXELS = 30_000_000
 SMALLEST, LARGEST = 48, 192
 # What browsers show as it is.
 MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-# Colors of the classes of masks and boxes, told apart on light and dark pictures.
-COLORS = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#ffe119", "#bfef45"]
+# Smaller pictures are enlarged so far before boxes and masks are drawn into them.
+ENLARGED = 144
+# Colors of the classes of masks and boxes, told apart on light and dark pictures: the first of
+# Sasha Trubetskoy's list of 20.
+COLORS = [
+    "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#ffe119", "#bfef45",
+    "#469990", "#dcbeff", "#9a6324", "#fabed4", "#aaffc3", "#ffd8b1", "#808000", "#911eb4",
+]  # fmt: skip
 
 
 class Pictures:
@@ -28,14 +34,15 @@ class Pictures:
         expected: How many there may be; the more, the smaller.
 
     Attributes:
-        found: `[caption, data URI]` of each; the caption is the name of its masks or boxes.
+        found: `(caption, data URI, classes)` of each; the caption is the name of its masks or
+            boxes, and the classes are the numbers of those that are drawn.
     """
 
     def __init__(self, expected: int) -> None:
         edge = math.isqrt(PIXELS // max(expected, 1))
         self._edge = min(max(edge, SMALLEST), LARGEST)
         self._known: dict[str, int] = {}
-        self.found: list[list[str]] = []
+        self.found: list[tuple[str, str, list[int]]] = []
 
     def add(self, cell: Mapping[str, Any] | None, files: Mapping[str, Path]) -> list[int]:
         """Returns the numbers of the pictures that show a cell: one for each overlay it has."""
@@ -50,30 +57,36 @@ class Pictures:
         key = repr((cell["path"], mask, boxes))
         if key not in self._known:
             self._known[key] = len(self.found)
-            uri = self._draw(files.get(cell["path"]), files.get(mask or ""), boxes)
-            self.found.append([overlay.replace("_", " "), uri])
+            uri, classes = self._draw(files.get(cell["path"]), files.get(mask or ""), boxes)
+            self.found.append((overlay.replace("_", " "), uri, classes))
         return self._known[key]
 
-    def _draw(self, path: Path | None, mask: Path | None, boxes: list[Any]) -> str:
-        """Returns a data URI; an empty one for what is no picture that can be read."""
+    def _draw(
+        self, path: Path | None, mask: Path | None, boxes: list[Any]
+    ) -> tuple[str, list[int]]:
+        """Returns a data URI, an empty one for what is no picture that can be read, and classes."""
+        drawn = {_class_of(box) for box in boxes}
         if path is None:
-            return ""
+            return "", sorted(drawn)
         try:
             data = path.read_bytes()
             with Image.open(io.BytesIO(data)) as image:
                 size = image.size
                 if max(size) <= self._edge and image.format in MIME and not (mask or boxes):
-                    return _uri(MIME[image.format], data)
+                    return _uri(MIME[image.format], data), []
                 small = _shrink(image, self._edge)
+            if mask is not None or boxes:
+                small = _enlarge(small, min(self._edge, ENLARGED))
             if mask is not None:
                 with Image.open(mask) as classes:
                     small = _draw_mask(small, classes)
+                    drawn |= {*np.unique(np.asarray(classes.convert("L"))).tolist()} - {0}
         except (OSError, ValueError, Image.DecompressionBombError):
-            return ""
+            return "", sorted(drawn)
         _draw_boxes(small, boxes, size)
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", quality=80)
-        return _uri("image/webp", buffer.getvalue())
+        return _uri("image/webp", buffer.getvalue()), sorted(drawn)
 
 
 def overlays(cell: Mapping[str, Any]) -> list[str]:
@@ -91,11 +104,25 @@ def _shrink(image: Image.Image, edge: int) -> Image.Image:
     return small
 
 
+def _enlarge(image: Image.Image, edge: int) -> Image.Image:
+    factor = max(edge // max(image.size), 1)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def color_of(number: int) -> str:
+    """Returns the color of a class in masks and boxes."""
+    return COLORS[number % len(COLORS)]
+
+
+def _class_of(box: Mapping[str, Any]) -> int:
+    return int(box.get("class_id", 0))
+
+
 def _draw_mask(image: Image.Image, classes: Image.Image) -> Image.Image:
     """Colors each class but 0, which is the background more often than not."""
     numbers = np.asarray(classes.convert("L").resize(image.size, Image.Resampling.NEAREST))
-    palette = np.array([ImageColor.getrgb(color) for color in COLORS], np.uint8)
-    colored = Image.fromarray(palette[(numbers.astype(int) - 1) % len(palette)])
+    palette = np.array([ImageColor.getrgb(color_of(i)) for i in range(256)], np.uint8)
+    colored = Image.fromarray(palette[numbers])
     alpha = Image.fromarray(np.where(numbers > 0, 128, 0).astype(np.uint8))
     return Image.composite(colored, image.convert("RGB"), alpha)
 
@@ -106,7 +133,7 @@ def _draw_boxes(image: Image.Image, boxes: list[Any], original: tuple[int, int])
         width, height = original if box.get("domain") == "pixel" else (1, 1)
         left, top, right, bottom = _corners(box["position"])
         x, y = image.width / width, image.height / height
-        color = COLORS[int(box.get("class_id", 0)) % len(COLORS)]
+        color = color_of(_class_of(box))
         draw.rectangle((left * x, top * y, right * x, bottom * y), outline=color, width=2)
 
 
