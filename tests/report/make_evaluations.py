@@ -20,7 +20,7 @@ def worst() -> None:
     model.optimizer.learning_rate = 0.5
     x, y = data.DIGITS[:300], data.LABELS[:300]
     evaluation = disteval.ClassificationEval(
-        (x, y), class_names=data.NAMES, rows="worst", num_rows=30
+        (x, y), class_names=data.NAMES, rows="worst", num_rows=30, keep_local=True
     )
     model.fit(x, y, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
 

@@ -198,7 +198,7 @@ def test_hostile_names_stay_text(show: Callable[[Path], Page], tmp_path: Path) -
 
 @pytest.mark.timeout(900)
 def test_ten_thousand_rows(show: Callable[[Path], Page], tmp_path: Path) -> None:
-    run = log_run(tmp_path, "--rows", 10_000, "--epochs", 2, "--size", 64, "--reference", "row")
+    run = log_run(tmp_path, "--rows", 10_000, "--epochs", 2, "--size", 56, "--reference", "row")
     path = build_report(run, tmp_path / "report.html")
     assert path.stat().st_size < 15e6
     page = show(path)

@@ -14,15 +14,10 @@ from disteval.report import build_report
 from disteval.report.read import find_run, read_run
 from disteval.tables import packages
 from multiproc.running import BIN, check
-from report.running import TOP, TRAIN, log_run, read_page
+from report.running import HERE, TOP, log_run, read_page
 from wandb_backend.fixture import WandbBackend
 
 NAMES = ["triangle", "square", "pentagon", "hexagon"]
-KEEP_LOCAL = """
-import functools, train
-train.DigitsEval = functools.partial(train.DigitsEval, keep_local=True)
-train.main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -117,27 +112,30 @@ def build_report_in(env: dict[str, str], run: Path, directory: Path) -> Path:
     return output
 
 
-def test_callback_keeps_an_online_run(wandb_backend: WandbBackend, tmp_path: Path) -> None:
-    script = tmp_path / "keep.py"
-    script.write_text(KEEP_LOCAL)
-    env = wandb_backend.client_env("online") | {"PYTHONPATH": f"{TRAIN.parent}:{TOP}"}
-    arguments = ("--epochs=2", "--samples=40", "--backend=single")
-    run = log_run(wandb_backend.directory / "online", *arguments, script=script, env=env)
+def test_evaluator_keeps_an_online_run(wandb_backend: WandbBackend, tmp_path: Path) -> None:
+    env = wandb_backend.client_env("online")
+    script = HERE / "make_evaluations.py"
+    run = log_run(wandb_backend.directory / "online", "worst", script=script, env=env)
+    versions = read_run(run).versions
     page = read_page(build_report(run, tmp_path / "report.html"))
     assert [version["epoch"] for version in page["versions"]] == [0, 1]
-    assert page["classes"] == [str(digit) for digit in range(10)]
-    for version in page["versions"]:
-        assert version["rows"] == 40
-        assert version["roles"] == {
+    assert page["classes"] == [f"digit {digit}" for digit in range(10)]
+    for version, shown in zip(versions, page["versions"], strict=True):
+        assert (shown["rows"], shown["samples"]) == (30, 300)
+        assert shown["roles"] == {
             "picture": "image",
             "truth": "label",
-            "prediction": "predicted",
+            "prediction": "prediction",
             "confidence": "confidence",
+            "correct": "correct",
+            "loss": "loss",
             "key": "index",
         }
-        assert {"loss", "accuracy", "eval/samples_per_sec"} <= set(version["metrics"])
-    artifacts = wandb_backend.state()["artifacts"]
-    assert len(artifacts) == 3, "the data and two versions were uploaded, too"
+        assert sum(number for *_, number in shown["confusion"]) == 300, "of all samples"
+        assert all(version.files[cell["path"]].exists() for cell in version.columns["image"])
+        assert {"loss", "eval/f1/digit 7", "eval/samples_per_sec"} <= set(shown["metrics"])
+    uploaded = [a["type"] for a in wandb_backend.state()["artifacts"]]
+    assert uploaded.count("dataset") == uploaded.count("evaluation") == 2, "uploaded, too"
 
 
 def test_online_run_that_kept_nothing(wandb_backend: WandbBackend) -> None:
