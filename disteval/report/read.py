@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from disteval.tables import packages
 PREDICTIONS = "_pred"
 # The type of what W&B makes of `run.log` with a table or a plot.
 LOGGED = "run_table"
-# How a run's history names the table of `wandb.plot.confusion_matrix`.
-CONFUSION = "eval/confusion_matrix_table"
+# The keys of a value in a run's history; more than one for a value in a dict.
+Keys = tuple[str, ...]
+EPOCH = ("eval/epoch",)
+# Where the table of `wandb.plot.confusion_matrix` is, below the files of the run.
+CONFUSION = ("eval/confusion_matrix_table", "path")
 # Under what name the table with the rows may be; there is one in each artifact.
 TABLE, PARTITIONED = ".table.json", ".partitioned-table.json"
 
@@ -77,7 +80,7 @@ def read_run(directory: Path) -> Run:
         DistEvalError: There are no predictions in it, or no longer.
     """
     run = Run(directory, "", "", "", None, [])
-    history: list[dict[Any, Any]] = []  # values by key, those of nested keys by a tuple
+    history: list[dict[Keys, Any]] = []
     for path in directory.glob("*.wandb"):
         for record in read_records(path):
             if record.HasField("run"):
@@ -85,10 +88,7 @@ def read_run(directory: Path) -> Run:
                 run.name = record.run.display_name or run.name
                 run.started = record.run.start_time.ToDatetime(datetime.timezone.utc)
             elif record.HasField("history"):
-                items = record.history.item
-                history.append(
-                    {i.key or _name(i.nested_key): json.loads(i.value_json) for i in items}
-                )
+                history.append(_evaluated(record.history.item))
     artifacts = [*read_artifacts(directory), *_read_packages(directory)]
     run.versions = _read_versions(artifacts)
     if not run.versions:
@@ -100,8 +100,10 @@ def read_run(directory: Path) -> Run:
     return run
 
 
-def _name(keys: Sequence[str]) -> str | tuple[str, ...]:
-    return keys[0] if len(keys) == 1 else tuple(keys)
+def _evaluated(items: Iterable[Any]) -> dict[Keys, Any]:
+    """Returns what a row of the history holds of `eval/`."""
+    texts = {(i.key,) if i.key else tuple(i.nested_key): i.value_json for i in items}
+    return {keys: json.loads(texts[keys]) for keys in texts if keys[0].startswith("eval/")}
 
 
 def _read_packages(directory: Path) -> list[StoredArtifact]:
@@ -197,7 +199,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _add_history(
-    versions: Iterable[Version], history: Iterable[Mapping[Any, Any]], files: Path
+    versions: Iterable[Version], history: Iterable[dict[Keys, Any]], files: Path
 ) -> None:
     """Gives each version what the run logged as `eval/` in its epoch, one after the other.
 
@@ -206,29 +208,24 @@ def _add_history(
         history: The rows of the run's history.
         files: Where the run keeps the files that its history names.
     """
-    evaluations: list[dict[Any, Any]] = []
+    evaluations: list[dict[Keys, Any]] = []
     for row in history:
-        if "eval/epoch" not in row:
+        if EPOCH not in row:
             continue
         newest = evaluations[-1] if evaluations else {}
-        same = {key for key in row.keys() & newest.keys() if str(key).startswith("eval/")}
         # What is logged in several rows for one evaluation has no other name twice.
-        if same == {"eval/epoch"} and row["eval/epoch"] == newest["eval/epoch"]:
+        if row.keys() & newest.keys() == {EPOCH} and row[EPOCH] == newest[EPOCH]:
             newest |= row
         else:
-            evaluations.append(dict(row))
+            evaluations.append(row)
     for version in versions:
-        epoch = version.metadata.get("epoch")
-        match = next((e for e in evaluations if e["eval/epoch"] == epoch), None)
+        match = next((e for e in evaluations if e[EPOCH] == version.metadata.get("epoch")), None)
         if match is None:
             continue
         evaluations.remove(match)
-        version.scalars = {
-            key: value
-            for key, value in match.items()
-            if str(key).startswith("eval/") and isinstance(value, int | float)
-        }
-        del version.scalars["eval/epoch"]
-        path = files / str(match.get((CONFUSION, "path"), ""))
+        # Values of nested keys are what W&B says of a plot.
+        numbers = {keys[0]: match[keys] for keys in match if len(keys) == 1 and keys != EPOCH}
+        version.scalars = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
+        path = files / match.get(CONFUSION, "")
         if path.is_file():
             version.confusion = _read_json(path)["data"]

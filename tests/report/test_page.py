@@ -191,6 +191,8 @@ def test_hostile_names_stay_text(show: Callable[[Path], Page], tmp_path: Path) -
     assert set(page.locator(".sample dd").all_text_contents()) == set(HOSTILE)
     heads = page.locator('.matrix th[scope="row"]').all_text_contents()
     assert heads == sorted(HOSTILE) * 2
+    heads = page.locator('#class-table th[scope="row"]').all_text_contents()
+    assert set(heads) == set(HOSTILE)
     assert page.evaluate("window.hacked") is None
     assert page.locator("script").count() == 2
     assert page.locator('img:not([src^="data:"])').count() == 0

@@ -41,7 +41,9 @@ def test_offline_run(reference: str, runs: dict[str, Path]) -> None:
         assert columns["index"] == list(range(60))
         assert set(columns["label"]) == set(NAMES)
         assert all(version.files[cell["path"]].exists() for cell in columns["image"])
-        assert version.scalars == {"eval/samples_per_sec": 1000 + epoch}
+        of_classes = {f"eval/recall/{name}" for name in NAMES}
+        assert version.scalars.keys() == {"eval/samples_per_sec", *of_classes}
+        assert version.scalars["eval/samples_per_sec"] == 1000 + epoch
 
 
 def test_both_references_make_one_page(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -145,6 +147,8 @@ def test_online_run_that_kept_nothing(wandb_backend: WandbBackend) -> None:
         read_run(run)
 
 
-def test_no_run(tmp_path: Path) -> None:
+def test_no_run_and_no_rows(tmp_path: Path) -> None:
     with pytest.raises(DistEvalError, match="There is no W&B run in"):
         build_report(tmp_path)
+    with pytest.raises(DistEvalError, match="Received: rows=0"):
+        build_report(tmp_path, rows=0)
