@@ -207,7 +207,7 @@ function drawMatrix(version, pick) {
     const [truth, prediction] = [Math.floor(pair / number), pair % number];
     const text = `${data.classes[truth]} → ${data.classes[prediction]}`;
     return element("button", { type: "button", onclick: () => pick(version, truth, prediction) },
-      element("span", { class: "cut" }, text), ` (${format(count)})`);
+      element("span", { class: "cut" }, text), element("span", { class: "number" }, `(${format(count)})`));
   });
   return element("figure", { class: "card" },
     element("figcaption", {}, element("h3", {}, version.name)), left,

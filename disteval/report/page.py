@@ -12,7 +12,7 @@ from typing import Any
 
 from disteval.errors import DistEvalError
 from disteval.report import columns as roles
-from disteval.report.pictures import Pictures, color_of
+from disteval.report.pictures import Pictures, color_of, drawings
 from disteval.report.read import Run, Version
 
 HERE = Path(__file__).parent
@@ -180,12 +180,11 @@ def _metrics(version: Version) -> dict[str, float]:
 def _count_pictures(
     versions: Iterable[Version], found: Iterable[Mapping[str, str]], rows: int
 ) -> int:
-    paths = set()
+    known = set()
     for version, named in zip(versions, found, strict=True):
-        if "picture" in named:
-            cells = version.columns[named["picture"]][:rows]
-            paths |= {repr([c.get(k) for k in ("path", "masks", "boxes")]) for c in cells if c}
-    return len(paths)
+        cells = version.columns.get(named.get("picture", ""), [])[:rows]
+        known |= {repr(drawing) for cell in cells for drawing in drawings(cell)}
+    return len(known)
 
 
 def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]) -> dict[int, str]:

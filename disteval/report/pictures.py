@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
@@ -25,6 +25,33 @@ COLORS = [
     "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#ffe119", "#bfef45",
     "#469990", "#dcbeff", "#9a6324", "#fabed4", "#aaffc3", "#ffd8b1", "#808000", "#911eb4",
 ]  # fmt: skip
+
+
+class Drawing(NamedTuple):
+    """A picture and what is to be drawn into it.
+
+    Attributes:
+        path: The picture's file, which W&B names by its content.
+        overlay: The name of its masks and boxes, such as ground_truth; empty if it has none.
+        mask: The file of the mask.
+        boxes: The boxes.
+    """
+
+    path: str
+    overlay: str
+    mask: str | None
+    boxes: list[Any]
+
+
+def drawings(cell: Mapping[str, Any] | None) -> list[Drawing]:
+    """Returns what shows a cell: one for each overlay it has, or the picture alone."""
+    if cell is None:
+        return []
+    masks, boxes = cell.get("masks", {}), cell.get("boxes", {})
+    return [
+        Drawing(cell["path"], name, masks.get(name, {}).get("path"), boxes.get(name, []))
+        for name in sorted({*masks, *boxes}) or [""]
+    ]
 
 
 class Pictures:
@@ -46,19 +73,15 @@ class Pictures:
 
     def add(self, cell: Mapping[str, Any] | None, files: Mapping[str, Path]) -> list[int]:
         """Returns the numbers of the pictures that show a cell: one for each overlay it has."""
-        if cell is None:
-            return []
-        return [self._add(cell, overlay, files) for overlay in overlays(cell) or [""]]
+        return [self._add(drawing, files) for drawing in drawings(cell)]
 
-    def _add(self, cell: Mapping[str, Any], overlay: str, files: Mapping[str, Path]) -> int:
-        mask = cell.get("masks", {}).get(overlay, {}).get("path")
-        boxes = cell.get("boxes", {}).get(overlay, [])
-        # W&B names a file by its content.
-        key = repr((cell["path"], mask, boxes))
+    def _add(self, drawing: Drawing, files: Mapping[str, Path]) -> int:
+        key = repr(drawing)
         if key not in self._known:
             self._known[key] = len(self.found)
-            uri, classes = self._draw(files.get(cell["path"]), files.get(mask or ""), boxes)
-            self.found.append((overlay.replace("_", " "), uri, classes))
+            path, mask = files.get(drawing.path), files.get(drawing.mask or "")
+            uri, classes = self._draw(path, mask, drawing.boxes)
+            self.found.append((drawing.overlay.replace("_", " "), uri, classes))
         return self._known[key]
 
     def _draw(
@@ -87,11 +110,6 @@ class Pictures:
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", quality=80)
         return _uri("image/webp", buffer.getvalue()), sorted(drawn)
-
-
-def overlays(cell: Mapping[str, Any]) -> list[str]:
-    """Returns the names of a picture's masks and boxes, such as ground_truth and prediction."""
-    return sorted({*cell.get("masks", {}), *cell.get("boxes", {})})
 
 
 def _uri(mime: str, data: bytes) -> str:

@@ -100,7 +100,7 @@ def test_synced_run_and_kept_run_make_the_same_page(
     online = wandb_backend.client_env("online")
     kept = log_run(wandb_backend.directory / "online", "--mode=online", "--keep-local", env=online)
     assert not list(packages.find(kept)), "nothing is left to upload"
-    page = read_page(build_report_in(online, kept, tmp_path))
+    page = read_page(build_report(kept, tmp_path / "report.html"))
     assert page["pictures"] == before["pictures"]
     assert page["versions"] == before["versions"]
 

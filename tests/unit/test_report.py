@@ -172,6 +172,14 @@ def test_masks_and_boxes_are_drawn(tmp_path: Path) -> None:
     assert abs(boxed - also_boxed).max() < 10, "two ways to say one place"
 
 
+def test_truth_and_prediction_are_two_pictures_even_if_equal(tmp_path: Path) -> None:
+    files = {"a.png": save(tmp_path / "a.png", np.zeros((10, 20), np.uint8))}
+    pictures = Pictures(1)
+    cell = {**PICTURE, "path": "a.png", "boxes": {"ground_truth": [], "predictions": []}}
+    assert pictures.add(cell, files) == pictures.add(cell, files) == [0, 1]
+    assert [caption for caption, *_ in pictures.found] == ["ground truth", "predictions"]
+
+
 def test_small_pictures_with_boxes_are_enlarged(tmp_path: Path) -> None:
     files = {"a.png": save(tmp_path / "a.png", np.zeros((10, 20), np.uint8))}
     position = {"minX": 0.25, "minY": 0.25, "maxX": 0.75, "maxY": 0.75}

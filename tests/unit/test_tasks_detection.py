@@ -191,7 +191,7 @@ def test_fit_with_ragged_and_padded_boxes(ragged: bool) -> None:
     model.compile()
     evaluation = disteval.DetectionEval(dataset, NAMES, image_key="image")
     model.fit(dataset, verbose=0, callbacks=[evaluation])
-    shifted = [b._replace(corners=b.corners + [1, 0, 1, 0]) for b in truth]
+    shifted = [b._replace(corners=b.corners + np.array([1, 0, 1, 0])) for b in truth]
     found = [b._replace(scores=b.classes * 0.1 + 0.5) for b in shifted]
     expected = by_pycocotools(truth, found).stats
     metrics = evaluation._newest.metadata["metrics"]
