@@ -28,9 +28,9 @@ class Inputs:
     """How the inputs of samples become cells.
 
     The columns are `image` for an image of shape `(height, width)` or `(height, width, channels)`
-    with 1, 3 or 4 channels, `text` for a string, `x` for a number, `x/0`, `x/1`, ... for a short
-    vector and `x` for a longer one. If x is a nest, the name of each leaf is appended, as in
-    `x/age`. For what is nothing of that there is no column.
+    with 1, 3 or 4 channels, `text` for one string, `x` for a number, `x/0`, `x/1`, ... for a short
+    vector of numbers or strings and `x` for a longer one. If x is a nest, the name of each leaf is
+    appended, as in `x/age`. For what is nothing of that there is no column.
 
     Args:
         samples: x of the first samples.
@@ -71,6 +71,8 @@ class Inputs:
             leaf = leaves[key]
             if key in self._ranges:
                 cells[column] = wandb.Image(picture(leaf, self._ranges[key]))
+            elif _kind(leaf) == "text":
+                cells[column] = np.asarray(leaf).item()
             elif np.ndim(leaf) == 1 and len(leaf) <= MAX_FEATURES:
                 cells |= {f"{column}/{i}": value for i, value in enumerate(leaf)}
             else:
@@ -143,9 +145,11 @@ def _kind(leaf: Any) -> str | None:
     if isinstance(leaf, tf.RaggedTensor):
         return None
     array = np.asarray(leaf)
-    if array.ndim == 0 and array.dtype.kind in "OSU":
-        return "text"
-    return "x" if array.ndim <= 1 and array.dtype.kind in "biufV" else None
+    if array.ndim > 1 or array.size == 0:
+        return None
+    if isinstance(array.flat[0], str | bytes):
+        return "text" if array.size == 1 else "x"
+    return "x" if array.dtype.kind in "biufV" else None
 
 
 def _is_image(leaf: Any) -> bool:

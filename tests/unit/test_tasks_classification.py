@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,8 @@ def test_single_label(y: np.ndarray, logits: bool) -> None:
     for name, value in expected.items():
         assert result.metrics[name] == pytest.approx(value, abs=1e-6), name
     assert set(result.plots) == {"confusion_matrix", "pr_curve", "roc_curve"}
+    counts = [row[2] for row in result.plots["confusion_matrix"].table.data]
+    assert counts == metrics.confusion_matrix(Y, predicted, labels=range(10)).reshape(-1).tolist()
     np.testing.assert_allclose(result.losses.mean(), expected["loss"], atol=1e-6)
 
 
@@ -244,12 +247,22 @@ def test_data_without_labels() -> None:
         disteval.predict(evaluation.model, X, postprocess=evaluation.postprocess)
 
 
-def test_missing_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+@pytest.mark.parametrize(
+    ("module", "build"),
+    [
+        ("sklearn", lambda: disteval.ClassificationEval((X, Y))),
+        ("sklearn", lambda: disteval.RegressionEval((X, Y))),
+        ("faster_coco_eval", lambda: disteval.DetectionEval((X, Y), ["a"])),
+    ],
+)
+def test_missing_dependency(
+    module: str, build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(DistEvalError, match=r"pip install 'disteval\[tasks\]'") as caught:
-        disteval.ClassificationEval((X, Y))
+        build()
     assert "\n" not in str(caught.value)
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 import wandb
 
 from disteval.errors import DataError
+from disteval.tables.cells import plain
 from disteval.tasks.inputs import MAX_FEATURES, Inputs, picture, value_range
 
 RAMP = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
@@ -72,6 +73,10 @@ def test_one_range_for_all_images() -> None:
         (RAMP, ["image"]),
         (b"some text", ["text"]),
         (np.str_("some text"), ["text"]),
+        (np.array(["some text"]), ["text"]),
+        (tf.constant([b"some text"]), ["text"]),
+        (np.array([b"red", b"round"], object), ["x/0", "x/1"]),
+        (np.array({"a": 1}), []),
         (np.float32(3), ["x"]),
         (np.arange(3.0), ["x/0", "x/1", "x/2"]),
         (np.arange(MAX_FEATURES + 1), ["x"]),
@@ -88,6 +93,7 @@ def test_columns(x: Any, columns: list[str]) -> None:
     assert list(cells) == columns
     for name, cell in cells.items():
         assert isinstance(cell, wandb.Image) == name.startswith("image")
+        assert plain(cell) == "some text" or name != "text"
     assert not Inputs([x], image_key=False).cells(x)
 
 
