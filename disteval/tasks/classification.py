@@ -30,10 +30,11 @@ class ClassificationEval(TaskEval):
     The prediction table has the columns `prediction`, `top_k` (names of the most probable
     classes), `top_k_scores` (their probabilities), `confidence`, `correct` and `loss`
     (cross-entropy) beside the sample's input and `label`. To the run go `eval/loss`,
-    `eval/accuracy`, `eval/top_<k>_accuracy`, `eval/precision`, `eval/recall` and `eval/f1` (means
-    over the classes that occur in labels or predictions, and for each of up to 50 classes as
-    `eval/f1/<class>`), `eval/ece` (expected calibration error, 15 bins) and, for up to 100
-    classes, a confusion matrix and, where all probabilities travel, PR and ROC curves.
+    `eval/accuracy`, `eval/top_<k>_accuracy` (with more than k classes), `eval/precision`,
+    `eval/recall` and `eval/f1` (means over the classes that occur in labels or predictions, and
+    for each of up to 50 classes as `eval/f1/<class>`), `eval/ece` (expected calibration error, 15
+    bins) and, for up to 100 classes, a confusion matrix and, where all probabilities travel, PR
+    and ROC curves.
 
     From each sample travel the `top_k` classes, their scores and the loss: 22 bytes with the
     default `top_k`, however many classes there are.
@@ -175,8 +176,9 @@ class ClassificationEval(TaskEval):
         plots: dict[str, Any] = {}
         if not self.multi_label:
             top = predictions["classes"]
-            in_top = (top == truth[:, np.newaxis]).any(axis=1)
-            values[f"top_{top.shape[1]}_accuracy"] = in_top.mean()
+            if top.shape[1] < len(self._names):
+                in_top = (top == truth[:, np.newaxis]).any(axis=1)
+                values[f"top_{self.top_k}_accuracy"] = in_top.mean()
             values["ece"] = expected_calibration_error(confidence, correct)
             plots |= curves.confusion_matrix(truth, predicted, self._names)
         columns = {

@@ -89,6 +89,7 @@ def test_binary_with_one_output(activation: str | None) -> None:
     evaluation = disteval.ClassificationEval((X, y), class_names=["low", "high"])
     found, result = assess(evaluation, model, y)
     assert found["classes"].shape == (300, 2)
+    assert not [name for name in result.metrics if name.startswith("top_")], "always 1"
     assert result.metrics["accuracy"] == metrics.accuracy_score(y, positive > 0.5)
     assert result.metrics["loss"] == pytest.approx(metrics.log_loss(y, positive), abs=1e-6)
     recall = metrics.recall_score(y, positive > 0.5)
