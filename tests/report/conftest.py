@@ -1,4 +1,4 @@
-"""Fixtures that show a report page in headless Chromium."""
+"""A run that several modules look at, and fixtures that show a page in headless Chromium."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from report.browser import CHROMIUM, SWITCHES
+from report.running import log_run
+
+
+@pytest.fixture(scope="session")
+def shapes_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of an offline run of 200 shapes in three epochs."""
+    return log_run(tmp_path_factory.mktemp("shapes"), "--rows", 200)
 
 
 @pytest.fixture(scope="module")

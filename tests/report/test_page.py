@@ -38,11 +38,12 @@ pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Version]]:
+def shapes(
+    shapes_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Version]]:
     """A page of shapes in three epochs, and the tables that it shows."""
-    directory = tmp_path_factory.mktemp("shapes")
-    run = log_run(directory, "--rows", 200)
-    return build_report(run, directory / "report.html"), read_run(run).versions
+    path = build_report(shapes_run, tmp_path_factory.mktemp("page") / "report.html")
+    return path, read_run(shapes_run).versions
 
 
 def rows_where(version: Version, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:

@@ -21,13 +21,10 @@ NAMES = ["triangle", "square", "pentagon", "hexagon"]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(shapes_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Directories of equal offline runs, by how their predictions refer to the data."""
-    directory = tmp_path_factory.mktemp("runs")
-    return {
-        reference: log_run(directory / reference, "--reference", reference)
-        for reference in ("media", "row")
-    }
+    by_row = log_run(tmp_path_factory.mktemp("runs"), "--rows", 200, "--reference", "row")
+    return {"media": shapes_run, "row": by_row}
 
 
 @pytest.mark.parametrize("reference", ["media", "row"])
@@ -38,7 +35,7 @@ def test_offline_run(reference: str, runs: dict[str, Path]) -> None:
     for epoch, version in enumerate(run.versions):
         columns = version.columns
         assert {"index", "image", "label", "prediction", "confidence", "loss"} <= set(columns)
-        assert columns["index"] == list(range(60))
+        assert columns["index"] == list(range(200))
         assert set(columns["label"]) == set(NAMES)
         assert all(version.files[cell["path"]].exists() for cell in columns["image"])
         of_classes = {f"eval/recall/{name}" for name in NAMES}
