@@ -55,7 +55,8 @@ def _upload(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from disteval.report import MAX_ROWS, build_report
 
-    page = build_report(args.directory, args.output, args.rows or MAX_ROWS)
+    rows = MAX_ROWS if args.rows is None else args.rows
+    page = build_report(args.directory, args.output, rows)
     sys.stdout.write(f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n")
     return 0
 

@@ -331,16 +331,21 @@ def split_element(element: Any) -> tuple[Any, Any]:
 def is_batched(element_spec: Any, model: Any = None) -> bool:
     """Tells from the shapes of its elements whether a dataset is batched.
 
-    Where the model knows the rank of its input, that decides. Otherwise, elements are taken for
-    single samples if one of their tensors is a scalar or if their first dimensions differ.
+    Where the model knows the rank of its input, that decides, unless Keras would append a last
+    dimension of 1. Otherwise, elements are taken for single samples if one of their tensors is a
+    scalar or if their first dimensions differ.
     """
     inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
     x = [spec.shape for spec in tf.nest.flatten(split_element(element_spec)[0])]
     if len(inputs) == len(x) and all(shape.rank is not None for shape in x):
-        ranks = [(shape.rank, len(tensor.shape)) for shape, tensor in zip(x, inputs, strict=True)]
-        if all(given == expected for given, expected in ranks):
+        pairs = [(shape, tensor.shape) for shape, tensor in zip(x, inputs, strict=True)]
+        if all(len(given) == len(expected) for given, expected in pairs):
             return True
-        if all(given == expected - 1 for given, expected in ranks):
+        # A batch of strings, say, of shape (20,) for a model that takes (None, 1).
+        appended = any(
+            expected[-1] == 1 and given[-1:].as_list() != [1] for given, expected in pairs
+        )
+        if not appended and all(len(given) == len(expected) - 1 for given, expected in pairs):
             return False
     shapes = [spec.shape for spec in tf.nest.flatten(element_spec)]
     if any(shape.rank == 0 for shape in shapes):

@@ -6,6 +6,7 @@
 
 from pathlib import Path
 
+from disteval.errors import DistEvalError
 from disteval.report.page import render
 from disteval.report.read import find_run, read_run
 
@@ -32,8 +33,11 @@ def build_report(
         The path of the page.
 
     Raises:
-        DistEvalError: There is no such run, it has no predictions, or Jinja2 is missing.
+        DistEvalError: There is no such run, it has no predictions, `rows` is not positive, or
+            Jinja2 is missing.
     """
+    if rows < 1:
+        raise DistEvalError(f"Received: rows={rows}. Expected: a positive integer.")
     page = render(read_run(find_run(Path(directory))), rows)
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)

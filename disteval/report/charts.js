@@ -1,5 +1,6 @@
-// Charts: lines over the versions, and confusion matrices.
+// Charts: lines over the versions, metrics of classes, and confusion matrices.
 
+const FIRST_CHARTS = 6; // the others are there on demand
 const MAX_CHARTS = 24;
 const MAX_LINES = 6;
 const CHART = { width: 360, height: 170, left: 46, right: 12, top: 10, bottom: 22 };
@@ -12,15 +13,25 @@ function svg(name, attributes, text) {
   return made;
 }
 
+const MACHINE = /^eval\/(samples_per_sec|seconds_.*)$/;
+
+// ["f1", "cat"] of "eval/f1/cat"; null for a metric of all classes.
+function classMetric(name) {
+  return name.match(/^eval\/([^/]+)\/(.+)$/s)?.slice(1) ?? null;
+}
+
 // Metrics by chart: those of training and of validation belong together, and so do times.
 function groupMetrics() {
   const groups = new Map();
   const counts = versions.map((version) => version.count());
-  if (counts.some((count) => count.known)) {
+  const names = new Set(versions.flatMap((version) => Object.keys(version.metrics)));
+  if (counts.some((count) => count.known) && !names.has("eval/accuracy")) {
     const values = counts.map((count) => (count.known ? count.right / count.known : null));
     groups.set("correct in the table", [{ name: "share", values }]);
   }
-  for (const name of new Set(versions.flatMap((version) => Object.keys(version.metrics)))) {
+  // What the machine did comes last.
+  const order = [...names].sort((a, b) => MACHINE.test(a) - MACHINE.test(b));
+  for (const name of order.filter((each) => !classMetric(each))) {
     const title = name.replace(/^eval\//, "").replace(/^val_/, "").replace(/^seconds_.*/, "seconds");
     const values = versions.map((version) => version.metrics[name] ?? null);
     groups.set(title, [...(groups.get(title) ?? []), { name, values }]);
@@ -28,15 +39,37 @@ function groupMetrics() {
   return groups;
 }
 
-function drawCharts(container, chosen, pick) {
+function drawCharts(first, others, chosen, pick) {
   const groups = [...groupMetrics()];
-  container.replaceChildren(
-    ...groups.slice(0, MAX_CHARTS).map(([title, lines]) => lineChart(title, lines, chosen, pick)),
-  );
+  const charts = groups.slice(0, MAX_CHARTS).map(([title, lines]) => lineChart(title, lines, chosen, pick));
+  first.replaceChildren(...charts.slice(0, FIRST_CHARTS));
+  others.replaceChildren(...charts.slice(FIRST_CHARTS));
   if (groups.length > MAX_CHARTS) {
     const rest = groups.slice(MAX_CHARTS).map(([title]) => title);
-    container.append(element("p", { class: "muted" }, `Not drawn: ${rest.join(", ")}`));
+    others.append(element("p", { class: "muted" }, `Not drawn: ${rest.join(", ")}`));
   }
+  return Math.max(0, groups.length - FIRST_CHARTS);
+}
+
+// The metrics of each class in the first version, and beside them in the second; null if there are none.
+function classTable(first, second) {
+  const found = Object.keys(first.metrics).map(classMetric).filter(Boolean);
+  const [metrics, names] = [0, 1].map((part) => [...new Set(found.map((pair) => pair[part]))]);
+  if (!found.length) return null;
+  const cell = (metric, name) => {
+    const key = `eval/${metric}/${name}`;
+    const [value, before] = [first.metrics[key], second?.metrics[key]];
+    const made = element("td", {}, value === undefined ? "–" : format(value),
+      before === undefined ? null : element("small", {}, ` ${format(before)}`));
+    if (value >= 0 && value <= 1) {
+      made.classList.add("bar");
+      made.style.setProperty("--share", `${100 * value}%`);
+    }
+    return made;
+  };
+  return element("table", { class: "numbers" },
+    element("tr", {}, element("td"), ...metrics.map((metric) => head("col", spaced(metric)))),
+    ...names.map((name) => element("tr", {}, head("row", name), ...metrics.map((metric) => cell(metric, name)))));
 }
 
 function ticks(low, high, count) {
@@ -67,7 +100,7 @@ function lineChart(title, lines, chosen, pick) {
     const place = y.place(tick);
     picture.append(
       svg("line", { class: "rule", x1: CHART.left, x2: CHART.width - CHART.right, y1: place, y2: place }),
-      svg("text", { class: "tick", x: CHART.left - 6, y: place + 4, "text-anchor": "end" }, format(tick)),
+      svg("text", { class: "tick", x: CHART.left - 6, y: place + 4, "text-anchor": "end" }, short(tick)),
     );
   }
   const whole = versions.length > 1 ? ticks(x.low, x.high, 5).filter(Number.isInteger) : positions;
@@ -81,7 +114,7 @@ function lineChart(title, lines, chosen, pick) {
 
   const values = drawn.map((line, number) => {
     const value = element("b");
-    const entry = element("span", { class: `legend line-${number}` }, `${line.name} `, value);
+    const entry = element("span", { class: `legend line-${number}` }, `${spaced(line.name)} `, value);
     return { line, value, entry };
   });
   const when = element("span", { class: "muted" });
@@ -106,7 +139,7 @@ function lineChart(title, lines, chosen, pick) {
 
   const more = lines.length > MAX_LINES ? `and ${lines.length - MAX_LINES} more` : null;
   const legend = element("p", {}, ...values.map(({ entry }) => entry), more);
-  return element("figure", { class: "card" }, element("figcaption", {}, element("h3", {}, title), when), picture, legend);
+  return element("figure", { class: "card" }, element("figcaption", {}, element("h3", {}, spaced(title)), when), picture, legend);
 }
 
 function drawLine(line, number, positions, x, y) {
@@ -124,8 +157,12 @@ function drawLine(line, number, positions, x, y) {
   ];
 }
 
-// Counts of [truth, prediction], by truth * number of classes + prediction.
+// Counts of [truth, prediction], by truth * number of classes + prediction: of all samples if the
+// run logged that, else of those in the table.
 function countPairs(version) {
+  if (version.confusion.length) {
+    return new Map(version.confusion.map(([truth, prediction, count]) => [truth * data.classes.length + prediction, count]));
+  }
   const counts = new Map();
   const [truth, prediction] = [version.role("truth").values, version.role("prediction").values];
   truth.forEach((value, row) => {
@@ -170,12 +207,13 @@ function drawMatrix(version, pick) {
     const [truth, prediction] = [Math.floor(pair / number), pair % number];
     const text = `${data.classes[truth]} → ${data.classes[prediction]}`;
     return element("button", { type: "button", onclick: () => pick(version, truth, prediction) },
-      element("span", { class: "cut" }, text), ` (${format(count)})`);
+      element("span", { class: "cut" }, text), element("span", { class: "number" }, `(${format(count)})`));
   });
   return element("figure", { class: "card" },
     element("figcaption", {}, element("h3", {}, version.name)), left,
-    element("div", { class: "scroll" }, table),
-    most.length ? element("p", { class: "mistakes" }, "Most frequent mistakes: ", ...most) : null);
+    element("div", { class: "beside" },
+      element("div", { class: "scroll" }, table),
+      most.length ? element("div", { class: "mistakes" }, element("h3", {}, "Most frequent mistakes"), ...most) : null));
 }
 
 function head(scope, name) {

@@ -12,9 +12,11 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+# A column with one of these words counts boxes: `true_positives` is not the truth.
+COUNTS = {"positives", "negatives"}
 MAX_TEXT = 300
 # With more, a column holds free text or identifiers.
 MAX_CLASSES = 2000
@@ -95,9 +97,11 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[a-z]+", parted.lower())
 
 
-def _rank(role: Role, words: Iterable[str]) -> int:
+def _rank(role: Role, words: Sequence[str]) -> int:
     if not role.words:
         return 0
+    if COUNTS.intersection(words):
+        return NO_RANK
     return min((role.words.index(word) for word in words if word in role.words), default=NO_RANK)
 
 
@@ -116,6 +120,15 @@ def are_classes(*columns: Sequence[Any]) -> bool:
         )
         and len(set(cells)) <= MAX_CLASSES
     )
+
+
+def are_class_lists(*columns: Sequence[Any]) -> bool:
+    """Whether the cells of columns are lists of classes, as those of multi-label samples are."""
+    cells = [cell for column in columns for cell in column if cell is not None]
+    if not all(isinstance(cell, list) for cell in cells):
+        return False
+    names = [name for cell in cells for name in cell]
+    return all(isinstance(name, str | int) for name in names) and 0 < len(set(names)) <= MAX_CLASSES
 
 
 def class_name(cell: Any, names: Mapping[int, str]) -> str:

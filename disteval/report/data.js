@@ -9,6 +9,9 @@ for (const column of data.columns) {
   }
 }
 
+// What the masks and boxes of a picture are called.
+const OVERLAYS = { truth: /^(ground|truth|label|target)/i, prediction: /^pred/i };
+
 const byEpoch = new Set(data.versions.map((version) => version.epoch)).size === data.versions.length;
 
 class Version {
@@ -39,13 +42,30 @@ class Version {
   // The numbers to show first: confidence and loss, or what a table has instead.
   get headline() {
     const known = [this.roles.confidence, this.roles.loss].filter(Boolean);
-    return known.length ? known : this.numbers.slice(0, 2);
+    return known.length ? known : this.numbers.filter((name) => !name.includes("/")).slice(0, 3);
   }
 
   // Names of columns that have no role.
   get others() {
     const taken = new Set([...Object.values(this.roles), "epoch", "step", ...this.headline]);
     return Object.keys(this.columns).filter((name) => !taken.has(name));
+  }
+
+  // The classes of each row by its truth or its prediction: a column, or what is drawn into its
+  // pictures. Undefined if there are none.
+  classes(role) {
+    this.classesByRole ??= {};
+    return (this.classesByRole[role] ??= this.findClasses(role));
+  }
+
+  findClasses(role) {
+    const column = this.role(role);
+    if (column?.kind === "class") return column.values.map((value) => (value === null ? [] : [value]));
+    if (column?.kind === "classes") return column.values.map((value) => value ?? []);
+    if (column || !this.role("picture")) return undefined;
+    const drawn = (number) => (OVERLAYS[role].test(data.pictures[number][0]) ? data.pictures[number][2] : []);
+    const found = this.role("picture").values.map((numbers) => [...new Set(numbers.flatMap(drawn))]);
+    return found.some((classes) => classes.length) ? found : undefined;
   }
 
   // What identifies the sample of a row in all versions.
@@ -77,7 +97,7 @@ class Version {
     }
     return truth.values.map((value, row) => {
       const other = prediction.values[row];
-      return value === null || other === null ? null : value === other;
+      return value === null || other === null ? null : String(value) === String(other);
     });
   }
 
@@ -94,6 +114,7 @@ class Version {
     const value = values[row];
     if (value === null || value === undefined) return "–";
     if (kind === "class") return data.classes[value];
+    if (kind === "classes") return value.map((number) => data.classes[number]).join(", ") || "none";
     return kind === "number" ? format(value) : String(value);
   }
 }
@@ -117,7 +138,20 @@ function format(number) {
   if (!Number.isFinite(number)) return String(number);
   if (Number.isInteger(number)) return number.toLocaleString("en-US");
   const size = Math.abs(number);
-  return size < 1e-4 || size >= 1e6 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
+  if (size < 1e-4 || size >= 1e6) return number.toExponential(2);
+  return size >= 1000 ? Math.round(number).toLocaleString("en-US") : String(Number(number.toPrecision(4)));
+}
+
+const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+
+// A number as short as the axis of a chart has room for.
+function short(number) {
+  return Math.abs(number) >= 10000 ? compact.format(number) : format(number);
+}
+
+// A name of a column or metric as people read it.
+function spaced(name) {
+  return name.replaceAll("_", " ");
 }
 
 function percent(part, whole) {

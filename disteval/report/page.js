@@ -19,9 +19,9 @@ function versionOptions() {
 
 function classOptions(role) {
   const counts = new Map();
-  const column = state.first.role(role);
-  if (column?.kind !== "class") return [["", "all"]];
-  for (const value of column.values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const classes = state.first.classes(role);
+  if (!classes) return [["", "all"]];
+  for (const value of classes.flat()) counts.set(value, (counts.get(value) ?? 0) + 1);
   const known = data.classes.map((name, i) => [String(i), `${name} (${format(counts.get(i) ?? 0)})`]);
   return [["", "all"], ...known];
 }
@@ -39,17 +39,26 @@ function offer(id, options, chosen) {
 
 function tiles(version) {
   const { right, known } = version.count();
-  const entries = [["Samples", format(version.rows)]];
+  const entries = [[isPart(version) ? "Samples shown" : "Samples", format(version.rows)]];
   if (known) entries.push(["Correct", percent(right, known)], ["Wrong", format(known - right)]);
   for (const name of version.headline) {
     const values = version.column(name).values.filter((value) => Number.isFinite(value));
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    entries.push([`Mean ${name}`, values.length ? format(mean) : "–"]);
+    entries.push([`Mean ${spaced(name)}`, values.length ? format(mean) : "–"]);
   }
   return entries;
 }
 
+// Whether the table holds fewer samples than were evaluated.
+function isPart(version) {
+  return version.samples > version.rows;
+}
+
 function drawTiles() {
+  const all = format(state.first.samples ?? 0);
+  part("part").textContent = `The table holds ${format(state.first.rows)} of the ${all} samples that were evaluated. Metrics${
+    state.first.confusion.length ? " and the confusion matrix" : ""} are of all of them.`;
+  part("part").hidden = !isPart(state.first);
   const second = state.second ? new Map(tiles(state.second)) : new Map();
   part("summary").replaceChildren(
     ...tiles(state.first).map(([name, value]) =>
@@ -64,6 +73,16 @@ function drawMatrices() {
   const shown = [state.first, state.second].filter((version) => version && hasClasses(version));
   part("confusion").hidden = shown.length === 0;
   part("matrices").replaceChildren(...shown.map((version) => drawMatrix(version, pickPair)));
+}
+
+function drawMetrics() {
+  const more = drawCharts(part("charts"), part("more-charts"), versions.indexOf(state.first), pickVersion);
+  part("more").hidden = more === 0;
+  part("more-title").textContent = `More metrics (${more})`;
+  const table = classTable(state.first, state.second);
+  part("classes").hidden = table === null;
+  part("class-versions").textContent = state.second ? `${state.first.name}, and in gray ${state.second.name}` : state.first.name;
+  part("class-table").replaceChildren(...(table ? [table] : []));
 }
 
 function pickPair(version, truth, predicted) {
@@ -92,7 +111,7 @@ function drawVersions() {
   state.sort = offer("sort", sortOptions(state), state.sort);
   part("order").value = String(state.order);
   drawTiles();
-  drawCharts(part("charts"), versions.indexOf(state.first), pickVersion);
+  drawMetrics();
   drawMatrices();
   drawRows();
 }
@@ -139,4 +158,5 @@ part("reset").addEventListener("click", () => {
 part("previous").addEventListener("click", () => turn(-1));
 part("next").addEventListener("click", () => turn(1));
 
+part("legend").replaceChildren(...legend([...data.classes.keys()]));
 drawVersions();

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from disteval.errors import DistEvalError
 from disteval.report import columns as roles
-from disteval.report.pictures import Pictures
+from disteval.report.pictures import Pictures, color_of, drawings
 from disteval.report.read import Run, Version
 
 HERE = Path(__file__).parent
@@ -39,31 +39,46 @@ class PageData:
 
     def json(self) -> dict[str, Any]:
         """Returns what goes into the page, with the classes in their natural order."""
+        drawn = {number for *_, numbers in self._pictures.found for number in numbers}
+        drawn_as = {number: self._class_number(number) for number in sorted(drawn)}
         order = sorted(self._class_numbers, key=_natural)
         place = {self._class_numbers[name]: i for i, name in enumerate(order)}
         columns = [json.loads(column) for column in self._columns]
         for column in columns:
             if column["kind"] == "class":
-                column["values"] = [place.get(number) for number in column["values"]]
+                column["values"] = [_of(place.get, number) for number in column["values"]]
+            elif column["kind"] == "classes":
+                values = column["values"]
+                column["values"] = [_of(lambda v: [place[n] for n in v], v) for v in values]
+        versions = [
+            version | {"confusion": [[place[t], place[p], n] for t, p, n in version["confusion"]]}
+            for version in self.versions
+        ]
         return {
             "classes": order,
-            "pictures": self._pictures.found,
+            "colors": {place[drawn_as[number]]: color_of(number) for number in sorted(drawn)},
+            "pictures": [
+                [caption, uri, [place[drawn_as[number]] for number in numbers]]
+                for caption, uri, numbers in self._pictures.found
+            ],
             "columns": columns,
-            "versions": self.versions,
+            "versions": versions,
         }
 
     def _encode_version(self, version: Version, named: Mapping[str, str]) -> dict[str, Any]:
         by_class = {named[role] for role in ("truth", "prediction") if role in named}
-        if not roles.are_classes(*(version.columns[name] for name in by_class)):
-            by_class = set()
+        told = [version.columns[name] for name in by_class]
+        single, several = roles.are_classes(*told), roles.are_class_lists(*told)
         encoded = {}
         for name, column in version.columns.items():
             cells = column[: self._rows]
             if name == named.get("picture"):
                 pictures = [self._pictures.add(cell, version.files) for cell in cells]
                 value: dict[str, Any] = {"kind": "picture", "values": pictures}
-            elif name in by_class:
-                value = {"kind": "class", "values": [self._class_number(cell) for cell in cells]}
+            elif name in by_class and single:
+                value = {"kind": "class", "values": [_of(self._class_number, c) for c in cells]}
+            elif name in by_class and several:
+                value = {"kind": "classes", "values": [_of(self._numbers, c) for c in cells]}
             else:
                 value = roles.encode(cells)
             encoded[name] = self._columns.setdefault(json.dumps(value), len(self._columns))
@@ -73,14 +88,28 @@ class PageData:
             "step": version.metadata.get("step"),
             "best": "best" in version.aliases,
             "rows": min(num_rows, self._rows),
+            "samples": version.metadata.get("samples"),
             "columns": encoded,
             "roles": dict(named),
             "metrics": _metrics(version),
+            "confusion": self._confusion(version) if single else [],
         }
 
-    def _class_number(self, cell: Any) -> int | None:
-        if cell is None:
-            return None
+    def _confusion(self, version: Version) -> list[list[int]]:
+        """Returns the pairs of classes that occur, if the table has not all samples."""
+        num_rows = len(next(iter(version.columns.values()), []))
+        if num_rows >= version.metadata.get("samples", 0):
+            return []
+        return [
+            [self._class_number(truth), self._class_number(predicted), count]
+            for truth, predicted, count in version.confusion
+            if count
+        ]
+
+    def _numbers(self, cell: list[Any]) -> list[int]:
+        return [self._class_number(name) for name in cell]
+
+    def _class_number(self, cell: Any) -> int:
         name = roles.class_name(cell, self._class_names)
         return self._class_numbers.setdefault(name, len(self._class_numbers))
 
@@ -136,7 +165,11 @@ def _digest(text: str) -> str:
 
 def _metrics(version: Version) -> dict[str, float]:
     """Returns what the version's charts show: Keras' logs, and the scalars of `eval/`."""
-    values = {**version.metadata.get("logs", {}), **version.scalars}
+    # The metadata keep them in the order in which they were computed, the history does not.
+    known = [f"eval/{name}" for name in version.metadata.get("metrics", {})]
+    others = sorted(version.scalars.keys() - known)
+    own = {name: version.scalars[name] for name in [*known, *others] if name in version.scalars}
+    values = {**version.metadata.get("logs", {}), **own}
     return {
         name: float(f"{value:.6g}")
         for name, value in values.items()
@@ -147,12 +180,11 @@ def _metrics(version: Version) -> dict[str, float]:
 def _count_pictures(
     versions: Iterable[Version], found: Iterable[Mapping[str, str]], rows: int
 ) -> int:
-    paths = set()
+    known = set()
     for version, named in zip(versions, found, strict=True):
-        if "picture" in named:
-            cells = version.columns[named["picture"]][:rows]
-            paths |= {repr([c.get(k) for k in ("path", "masks", "boxes")]) for c in cells if c}
-    return len(paths)
+        cells = version.columns.get(named.get("picture", ""), [])[:rows]
+        known |= {repr(drawing) for cell in cells for drawing in drawings(cell)}
+    return len(known)
 
 
 def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]) -> dict[int, str]:
@@ -164,6 +196,11 @@ def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]
                 known = json.loads(path.read_text())["class_set"]
                 return {int(item["id"]): str(item["name"]) for item in known}
     return {}
+
+
+def _of(function: Callable[[Any], Any], cell: Any) -> Any:
+    """Returns what a function makes of a cell, unless there is nothing in it."""
+    return None if cell is None else function(cell)
 
 
 def _natural(name: str) -> tuple[bool, float, str]:

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
@@ -17,8 +17,41 @@ PIXELS = 30_000_000
 SMALLEST, LARGEST = 48, 192
 # What browsers show as it is.
 MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-# Colors of the classes of masks and boxes, told apart on light and dark pictures.
-COLORS = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#ffe119", "#bfef45"]
+# Smaller pictures are enlarged so far before boxes and masks are drawn into them.
+ENLARGED = 144
+# Colors of the classes of masks and boxes, told apart on light and dark pictures: the first of
+# Sasha Trubetskoy's list of 20.
+COLORS = [
+    "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#ffe119", "#bfef45",
+    "#469990", "#dcbeff", "#9a6324", "#fabed4", "#aaffc3", "#ffd8b1", "#808000", "#911eb4",
+]  # fmt: skip
+
+
+class Drawing(NamedTuple):
+    """A picture and what is to be drawn into it.
+
+    Attributes:
+        path: The picture's file, which W&B names by its content.
+        overlay: The name of its masks and boxes, such as ground_truth; empty if it has none.
+        mask: The file of the mask.
+        boxes: The boxes.
+    """
+
+    path: str
+    overlay: str
+    mask: str | None
+    boxes: list[Any]
+
+
+def drawings(cell: Mapping[str, Any] | None) -> list[Drawing]:
+    """Returns what shows a cell: one for each overlay it has, or the picture alone."""
+    if cell is None:
+        return []
+    masks, boxes = cell.get("masks", {}), cell.get("boxes", {})
+    return [
+        Drawing(cell["path"], name, masks.get(name, {}).get("path"), boxes.get(name, []))
+        for name in sorted({*masks, *boxes}) or [""]
+    ]
 
 
 class Pictures:
@@ -28,57 +61,55 @@ class Pictures:
         expected: How many there may be; the more, the smaller.
 
     Attributes:
-        found: `[caption, data URI]` of each; the caption is the name of its masks or boxes.
+        found: `(caption, data URI, classes)` of each; the caption is the name of its masks or
+            boxes, and the classes are the numbers of those that are drawn.
     """
 
     def __init__(self, expected: int) -> None:
         edge = math.isqrt(PIXELS // max(expected, 1))
         self._edge = min(max(edge, SMALLEST), LARGEST)
         self._known: dict[str, int] = {}
-        self.found: list[list[str]] = []
+        self.found: list[tuple[str, str, list[int]]] = []
 
     def add(self, cell: Mapping[str, Any] | None, files: Mapping[str, Path]) -> list[int]:
         """Returns the numbers of the pictures that show a cell: one for each overlay it has."""
-        if cell is None:
-            return []
-        return [self._add(cell, overlay, files) for overlay in overlays(cell) or [""]]
+        return [self._add(drawing, files) for drawing in drawings(cell)]
 
-    def _add(self, cell: Mapping[str, Any], overlay: str, files: Mapping[str, Path]) -> int:
-        mask = cell.get("masks", {}).get(overlay, {}).get("path")
-        boxes = cell.get("boxes", {}).get(overlay, [])
-        # W&B names a file by its content.
-        key = repr((cell["path"], mask, boxes))
+    def _add(self, drawing: Drawing, files: Mapping[str, Path]) -> int:
+        key = repr(drawing)
         if key not in self._known:
             self._known[key] = len(self.found)
-            uri = self._draw(files.get(cell["path"]), files.get(mask or ""), boxes)
-            self.found.append([overlay.replace("_", " "), uri])
+            path, mask = files.get(drawing.path), files.get(drawing.mask or "")
+            uri, classes = self._draw(path, mask, drawing.boxes)
+            self.found.append((drawing.overlay.replace("_", " "), uri, classes))
         return self._known[key]
 
-    def _draw(self, path: Path | None, mask: Path | None, boxes: list[Any]) -> str:
-        """Returns a data URI; an empty one for what is no picture that can be read."""
+    def _draw(
+        self, path: Path | None, mask: Path | None, boxes: list[Any]
+    ) -> tuple[str, list[int]]:
+        """Returns a data URI, an empty one for what is no picture that can be read, and classes."""
+        drawn = {_class_of(box) for box in boxes}
         if path is None:
-            return ""
+            return "", sorted(drawn)
         try:
             data = path.read_bytes()
             with Image.open(io.BytesIO(data)) as image:
                 size = image.size
                 if max(size) <= self._edge and image.format in MIME and not (mask or boxes):
-                    return _uri(MIME[image.format], data)
+                    return _uri(MIME[image.format], data), []
                 small = _shrink(image, self._edge)
+            if mask is not None or boxes:
+                small = _enlarge(small, min(self._edge, ENLARGED))
             if mask is not None:
                 with Image.open(mask) as classes:
                     small = _draw_mask(small, classes)
+                    drawn |= {*np.unique(np.asarray(classes.convert("L"))).tolist()} - {0}
         except (OSError, ValueError, Image.DecompressionBombError):
-            return ""
+            return "", sorted(drawn)
         _draw_boxes(small, boxes, size)
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", quality=80)
-        return _uri("image/webp", buffer.getvalue())
-
-
-def overlays(cell: Mapping[str, Any]) -> list[str]:
-    """Returns the names of a picture's masks and boxes, such as ground_truth and prediction."""
-    return sorted({*cell.get("masks", {}), *cell.get("boxes", {})})
+        return _uri("image/webp", buffer.getvalue()), sorted(drawn)
 
 
 def _uri(mime: str, data: bytes) -> str:
@@ -91,11 +122,25 @@ def _shrink(image: Image.Image, edge: int) -> Image.Image:
     return small
 
 
+def _enlarge(image: Image.Image, edge: int) -> Image.Image:
+    factor = max(edge // max(image.size), 1)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def color_of(number: int) -> str:
+    """Returns the color of a class in masks and boxes."""
+    return COLORS[number % len(COLORS)]
+
+
+def _class_of(box: Mapping[str, Any]) -> int:
+    return int(box.get("class_id", 0))
+
+
 def _draw_mask(image: Image.Image, classes: Image.Image) -> Image.Image:
     """Colors each class but 0, which is the background more often than not."""
     numbers = np.asarray(classes.convert("L").resize(image.size, Image.Resampling.NEAREST))
-    palette = np.array([ImageColor.getrgb(color) for color in COLORS], np.uint8)
-    colored = Image.fromarray(palette[(numbers.astype(int) - 1) % len(palette)])
+    palette = np.array([ImageColor.getrgb(color_of(i)) for i in range(256)], np.uint8)
+    colored = Image.fromarray(palette[numbers])
     alpha = Image.fromarray(np.where(numbers > 0, 128, 0).astype(np.uint8))
     return Image.composite(colored, image.convert("RGB"), alpha)
 
@@ -106,7 +151,7 @@ def _draw_boxes(image: Image.Image, boxes: list[Any], original: tuple[int, int])
         width, height = original if box.get("domain") == "pixel" else (1, 1)
         left, top, right, bottom = _corners(box["position"])
         x, y = image.width / width, image.height / height
-        color = COLORS[int(box.get("class_id", 0)) % len(COLORS)]
+        color = color_of(_class_of(box))
         draw.rectangle((left * x, top * y, right * x, bottom * y), outline=color, width=2)
 
 

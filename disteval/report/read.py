@@ -16,6 +16,11 @@ from disteval.tables import packages
 PREDICTIONS = "_pred"
 # The type of what W&B makes of `run.log` with a table or a plot.
 LOGGED = "run_table"
+# The keys of a value in a run's history; more than one for a value in a dict.
+Keys = tuple[str, ...]
+EPOCH = ("eval/epoch",)
+# Where the table of `wandb.plot.confusion_matrix` is, below the files of the run.
+CONFUSION = ("eval/confusion_matrix_table", "path")
 # Under what name the table with the rows may be; there is one in each artifact.
 TABLE, PARTITIONED = ".table.json", ".partitioned-table.json"
 
@@ -30,6 +35,8 @@ class Version:
         columns: The columns of its table, those of the ground-truth table joined to them.
         files: Where the media are that the cells name by a path.
         scalars: What the run logged as `eval/...` with this evaluation.
+        confusion: Truth, prediction and number of samples, of all that were evaluated, if the run
+            logged that: the table may hold fewer.
     """
 
     aliases: list[str]
@@ -37,6 +44,7 @@ class Version:
     columns: dict[str, list[Any]]
     files: Mapping[str, Path]
     scalars: dict[str, float] = dataclasses.field(default_factory=dict)
+    confusion: list[list[Any]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -72,7 +80,7 @@ def read_run(directory: Path) -> Run:
         DistEvalError: There are no predictions in it, or no longer.
     """
     run = Run(directory, "", "", "", None, [])
-    history: list[dict[str, Any]] = []
+    history: list[dict[Keys, Any]] = []
     for path in directory.glob("*.wandb"):
         for record in read_records(path):
             if record.HasField("run"):
@@ -80,8 +88,7 @@ def read_run(directory: Path) -> Run:
                 run.name = record.run.display_name or run.name
                 run.started = record.run.start_time.ToDatetime(datetime.timezone.utc)
             elif record.HasField("history"):
-                items = record.history.item
-                history.append({i.key or "/".join(i.nested_key): i.value_json for i in items})
+                history.append(_evaluated(record.history.item))
     artifacts = [*read_artifacts(directory), *_read_packages(directory)]
     run.versions = _read_versions(artifacts)
     if not run.versions:
@@ -89,8 +96,14 @@ def read_run(directory: Path) -> Run:
             f"There are no predictions in {directory}. Expected: a run with WANDB_MODE=offline, "
             "or one whose DistEvalCallback was constructed with keep_local=True."
         )
-    _add_scalars(run.versions, history)
+    _add_history(run.versions, history, directory / "files")
     return run
+
+
+def _evaluated(items: Iterable[Any]) -> dict[Keys, Any]:
+    """Returns what a row of the history holds of `eval/`."""
+    texts = {(i.key,) if i.key else tuple(i.nested_key): i.value_json for i in items}
+    return {keys: json.loads(texts[keys]) for keys in texts if keys[0].startswith("eval/")}
 
 
 def _read_packages(directory: Path) -> list[StoredArtifact]:
@@ -185,25 +198,34 @@ def _read_json(path: Path) -> Any:
         ) from None
 
 
-def _add_scalars(versions: Iterable[Version], history: Iterable[Mapping[str, str]]) -> None:
-    """Gives each version the `eval/` scalars of its epoch, one after the other."""
-    evaluations: list[dict[str, float]] = []
+def _add_history(
+    versions: Iterable[Version], history: Iterable[dict[Keys, Any]], files: Path
+) -> None:
+    """Gives each version what the run logged as `eval/` in its epoch, one after the other.
+
+    Args:
+        versions: The versions.
+        history: The rows of the run's history.
+        files: Where the run keeps the files that its history names.
+    """
+    evaluations: list[dict[Keys, Any]] = []
     for row in history:
-        values = {key: json.loads(row[key]) for key in row if key.startswith("eval/")}
-        scalars = {key: value for key, value in values.items() if isinstance(value, int | float)}
-        if "eval/epoch" not in scalars:
+        if EPOCH not in row:
             continue
         newest = evaluations[-1] if evaluations else {}
         # What is logged in several rows for one evaluation has no other name twice.
-        if (scalars.keys() & newest.keys()) == {"eval/epoch"} and (
-            scalars["eval/epoch"] == newest["eval/epoch"]
-        ):
-            newest |= scalars
+        if row.keys() & newest.keys() == {EPOCH} and row[EPOCH] == newest[EPOCH]:
+            newest |= row
         else:
-            evaluations.append(scalars)
+            evaluations.append(row)
     for version in versions:
-        epoch = version.metadata.get("epoch")
-        match = next((e for e in evaluations if e["eval/epoch"] == epoch), None)
-        if match is not None:
-            evaluations.remove(match)
-            version.scalars = {key: match[key] for key in match if key != "eval/epoch"}
+        match = next((e for e in evaluations if e[EPOCH] == version.metadata.get("epoch")), None)
+        if match is None:
+            continue
+        evaluations.remove(match)
+        # Values of nested keys are what W&B says of a plot.
+        numbers = {keys[0]: match[keys] for keys in match if len(keys) == 1 and keys != EPOCH}
+        version.scalars = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
+        path = files / match.get(CONFUSION, "")
+        if path.is_file():
+            version.confusion = _read_json(path)["data"]

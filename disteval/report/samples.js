@@ -22,15 +22,15 @@ function shows({ first, second }) {
 // Returns the rows of the first version that pass the filters, in order.
 function chooseRows(state) {
   const { first, second } = state;
-  const [truth, prediction] = [first.role("truth")?.values, first.role("prediction")?.values];
+  const [truth, predicted] = [first.classes("truth"), first.classes("prediction")];
   const [, isShown] = shows(state)[state.show];
-  const other = second?.role("prediction")?.values;
+  const [here, other] = [first, second].map((version) => (version?.role("prediction") ?? version?.role("picture"))?.values);
   const chosen = [];
   for (let row = 0; row < first.rows; row += 1) {
-    if (state.truth !== null && truth[row] !== state.truth) continue;
-    if (state.predicted !== null && prediction[row] !== state.predicted) continue;
+    if (state.truth !== null && !truth[row].includes(state.truth)) continue;
+    if (state.predicted !== null && !predicted[row].includes(state.predicted)) continue;
     const there = second?.rowOf(first.key(row));
-    const differ = there !== undefined && prediction !== undefined && prediction[row] !== other?.[there];
+    const differ = there !== undefined && here !== undefined && String(here[row]) !== String(other?.[there]);
     if (isShown(first.isCorrect(row), there === undefined ? null : second.isCorrect(there), differ)) chosen.push(row);
   }
   return state.sort === "" ? (state.order < 0 ? chosen.reverse() : chosen) : sortRows(chosen, state);
@@ -51,14 +51,14 @@ function sortRows(rows, { first, second, sort, order }) {
 }
 
 function sortOptions({ first, second }) {
-  const names = first.numbers.map((name) => [name, name]);
+  const names = first.numbers.map((name) => [name, spaced(name)]);
   const both = second ? first.numbers.filter((name) => second.numbers.includes(name)) : [];
-  return [["", "row"], ...names, ...both.map((name) => [`change ${name}`, `change of ${name}`])];
+  return [["", "row"], ...names, ...both.map((name) => [`change ${name}`, `change of ${spaced(name)}`])];
 }
 
 function drawSamples(grid, rows, state) {
   const cards = rows.map((row) => sampleCard(row, state));
-  grid.classList.toggle("wide", cards.some((card) => card.querySelectorAll(".picture").length > 1));
+  grid.classList.toggle("wide", cards.some((card) => card.querySelectorAll(".picture").length !== 1));
   grid.replaceChildren(...cards);
 }
 
@@ -78,7 +78,7 @@ function sampleCard(row, { first, second }) {
 }
 
 // Each picture once: those of two versions are the same as long as nothing is drawn into them.
-function drawPictures(shown) {
+function drawPictures(shown, detailed = false) {
   const seen = new Map();
   for (const [version, row] of shown) {
     for (const number of version.role("picture")?.values[row] ?? []) {
@@ -86,12 +86,22 @@ function drawPictures(shown) {
     }
   }
   return [...seen].map(([number, having]) => {
-    const [caption, uri] = data.pictures[number];
+    const [caption, uri, classes] = data.pictures[number];
     const when = having.length < shown.length ? `, ${having[0].name}` : "";
     const image = uri
       ? element("img", { src: uri, alt: caption || "input", decoding: "async", onload: sharpen })
       : element("span", { class: "muted" }, "no picture");
-    return element("span", { class: "picture" }, image, caption ? element("small", {}, caption + when) : null);
+    return element("span", { class: "picture" }, image, caption ? element("small", {}, caption + when) : null,
+      ...(detailed ? legend(classes) : []));
+  });
+}
+
+// The classes that are drawn into pictures, and in which color.
+function legend(classes) {
+  return classes.filter((number) => number in data.colors).map((number) => {
+    const entry = element("span", { class: "legend" }, data.classes[number]);
+    entry.style.setProperty("--color", data.colors[number]);
+    return entry;
   });
 }
 
@@ -101,7 +111,7 @@ function sharpen(event) {
 }
 
 function fact(name, value) {
-  return [element("dt", {}, name), element("dd", { title: value }, value)];
+  return [element("dt", {}, spaced(name)), element("dd", { title: value }, value)];
 }
 
 function mark(correct) {
@@ -112,13 +122,17 @@ function mark(correct) {
 function predictionLine(version, row, named) {
   if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
   const { prediction, confidence } = version.roles;
-  const [number] = version.headline;
-  const line = element("p", { class: "prediction" },
+  const names = prediction ? version.headline.slice(0, 1) : version.headline;
+  const numbers = names.map((name) => element("span", { class: "number", title: name },
+    name === confidence ? null : element("small", {}, `${spaced(name)} `), version.text(name, row)));
+  const isNumber = prediction && version.column(prediction).kind === "number";
+  const line = element("p", { class: prediction ? "prediction" : "prediction numbers-only" },
     mark(version.isCorrect(row)),
     element("span", { class: "what" },
       named ? element("small", {}, version.name) : null,
+      isNumber && !named ? element("small", {}, "Prediction") : null,
       prediction ? element("span", { class: "cut", title: version.text(prediction, row) }, version.text(prediction, row)) : null),
-    number ? element("span", { class: "number", title: number }, version.text(number, row)) : null);
+    ...numbers);
   const share = confidence ? version.column(confidence).values[row] : null;
   if (share !== null && share >= 0 && share <= 1) {
     line.classList.add("bar");
@@ -131,18 +145,19 @@ function showDetails(key) {
   const dialog = document.getElementById("details");
   const at = versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
   const [version, row] = at.find(([candidate]) => candidate === state.first) ?? at[0];
+  const pictured = [[version, row], [state.second, state.second?.rowOf(key)]].filter(([, there]) => there !== undefined);
   document.getElementById("details-title").textContent = `Sample ${key}`;
   const named = ["truth", ...version.others].map((name) => version.roles[name] ?? name);
   const facts = named.filter((name) => name in version.columns).flatMap((name) => fact(name, version.text(name, row)));
   const columns = [version.roles.prediction, ...version.headline].filter(Boolean);
   const table = element("table", {},
-    element("tr", {}, ...["", "", ...columns].map((name) => element("th", { scope: "col" }, name))),
+    element("tr", {}, ...["", "", ...columns].map((name) => element("th", { scope: "col" }, spaced(name)))),
     ...at.map(([other, there]) => element("tr", { class: other === state.first ? "chosen" : "" },
-      element("th", { scope: "row" }, other.name),
+      element("th", { scope: "row" }, other.name.replaceAll(" ", "\u00a0")),
       element("td", {}, mark(other.isCorrect(there)) ?? ""),
       ...columns.map((name) => element("td", {}, name in other.columns ? other.text(name, there) : "–")))));
   document.getElementById("details-body").replaceChildren(
-    element("div", { class: "pictures" }, ...drawPictures([[version, row]])),
+    element("div", { class: "pictures" }, ...drawPictures(pictured, true)),
     element("dl", {}, ...facts),
     element("div", { class: "scroll" }, table));
   dialog.showModal();

@@ -134,7 +134,7 @@ def build_pred_table(
         elif name in number:
             table.add_column(name, [number[name]] * rows)
         elif not by_row:
-            table.add_column(name, data.get_column(name))
+            table.add_column(name, data.get_column(name), optional=True)
     return table
 
 

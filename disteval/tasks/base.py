@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import importlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,6 +184,25 @@ class TaskEval(DistEvalCallback):
         )
         table.data = table.data[: wandb.Table.MAX_ROWS]
         return table
+
+
+def listed(class_names: Sequence[Any]) -> list[Any]:
+    """Returns the names of classes as a list.
+
+    Raises:
+        DistEvalError: They are no list, or two are equal, which nobody could tell apart.
+    """
+    if isinstance(class_names, str | Mapping):
+        raise DistEvalError(
+            f"Received: class_names={class_names!r}. Expected: a list with the name of each class."
+        )
+    names = list(class_names)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DistEvalError(
+            f"Received: class_names with {twice[0]!r} more than once. Expected: different names."
+        )
+    return names
 
 
 def require(module: str) -> None:

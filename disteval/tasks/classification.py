@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from disteval.errors import DataError, DistEvalError
 from disteval.tasks import curves
-from disteval.tasks.base import Assessment, TaskEval, by_class, require
+from disteval.tasks.base import Assessment, TaskEval, by_class, listed, require
 from disteval.tasks.probabilities import (
     check_from_logits,
-    labels_of,
+    numbers_of,
     returns_logits,
     single_output,
     to_probabilities,
@@ -30,10 +30,11 @@ class ClassificationEval(TaskEval):
     The prediction table has the columns `prediction`, `top_k` (names of the most probable
     classes), `top_k_scores` (their probabilities), `confidence`, `correct` and `loss`
     (cross-entropy) beside the sample's input and `label`. To the run go `eval/loss`,
-    `eval/accuracy`, `eval/top_<k>_accuracy`, `eval/precision`, `eval/recall` and `eval/f1` (means
-    over the classes that occur in labels or predictions, and for each of up to 50 classes as
-    `eval/f1/<class>`), `eval/ece` (expected calibration error, 15 bins) and, for up to 100
-    classes, a confusion matrix.
+    `eval/accuracy`, `eval/top_<k>_accuracy` (with more than k classes), `eval/precision`,
+    `eval/recall` and `eval/f1` (means over the classes that occur in labels or predictions, and
+    for each of up to 50 classes as `eval/f1/<class>`), `eval/ece` (expected calibration error, 15
+    bins) and, for up to 100 classes, a confusion matrix and, where all probabilities travel, PR
+    and ROC curves.
 
     From each sample travel the `top_k` classes, their scores and the loss: 22 bytes with the
     default `top_k`, however many classes there are.
@@ -49,8 +50,8 @@ class ClassificationEval(TaskEval):
             right, and there is no top-k accuracy, calibration error or confusion matrix. A bit
             for each class travels in addition.
         log_probabilities: Sends the probabilities of all classes, for the column `probabilities`
-            and for PR and ROC curves of each of up to 100 classes, which need all of them. That
-            is 4 bytes more for each sample and class.
+            and for PR and ROC curves, which need all of them. That is 4 bytes more for each
+            sample and class. With `top_k` classes or fewer, all travel anyway.
         image_key: See `TaskEval`.
         options: Those of `TaskEval`, such as `rows` and `num_rows`, and of `DistEvalCallback`.
 
@@ -82,7 +83,7 @@ class ClassificationEval(TaskEval):
         if top_k < 1:
             raise DistEvalError(f"Received: top_k={top_k}. Expected: a positive integer.")
         super().__init__(validation_data, image_key=image_key, **options)
-        self.class_names = class_names
+        self.class_names = None if class_names is None else listed(class_names)
         self.top_k = top_k
         self.from_logits = from_logits
         self.multi_label = multi_label
@@ -100,6 +101,10 @@ class ClassificationEval(TaskEval):
         """
         outputs = single_output(outputs)
         outputs = outputs[:, tf.newaxis] if len(outputs.shape) == 1 else outputs
+        if len(outputs.shape) != 2 or outputs.shape[-1] is None:
+            raise DataError(
+                f"Received: outputs of shape {outputs.shape}. Expected: (samples, classes)."
+            )
         logits = returns_logits(self.model, self.from_logits)
         probabilities = to_probabilities(outputs, logits, self.multi_label)
         self._learn_classes(probabilities.shape[-1])
@@ -109,7 +114,7 @@ class ClassificationEval(TaskEval):
         result = {
             "classes": tf.cast(classes, tf.uint16 if small else tf.int32),
             "scores": scores,
-            "loss": self._loss(outputs, logits, labels_of(batch)),
+            "loss": self._loss(outputs, logits, self._checked(numbers_of(batch))),
         }
         if self.multi_label:
             result["predicted"] = _packed(probabilities >= 0.5)
@@ -122,7 +127,13 @@ class ClassificationEval(TaskEval):
         y = np.asarray(y)
         if self.multi_label:
             return y.reshape(-1) > 0.5
-        return int(y.argmax()) if y.size > 1 else int(y.item())
+        number = y.argmax() if y.size > 1 else y.item()
+        if not 0 <= number < len(self._names) or number != int(number):
+            raise DataError(
+                f"Received: a label {number}. Expected: 0 to {len(self._names) - 1}, since the "
+                f"model has {len(self._names)} classes."
+            )
+        return int(number)
 
     def strata(self, labels: Sequence[Any]) -> np.ndarray:
         """Returns the class; with `multi_label`, the first one, or -1 for none."""
@@ -165,8 +176,9 @@ class ClassificationEval(TaskEval):
         plots: dict[str, Any] = {}
         if not self.multi_label:
             top = predictions["classes"]
-            in_top = (top == truth[:, np.newaxis]).any(axis=1)
-            values[f"top_{top.shape[1]}_accuracy"] = in_top.mean()
+            if top.shape[1] < len(self._names):
+                in_top = (top == truth[:, np.newaxis]).any(axis=1)
+                values[f"top_{self.top_k}_accuracy"] = in_top.mean()
             values["ece"] = expected_calibration_error(confidence, correct)
             plots |= curves.confusion_matrix(truth, predicted, self._names)
         columns = {
@@ -175,13 +187,15 @@ class ClassificationEval(TaskEval):
             "correct": correct,
             "loss": predictions["loss"],
         }
+        probabilities = self._all_probabilities(predictions)
         if self.log_probabilities:
-            columns["probabilities"] = predictions["probabilities"]
-            plots |= curves.pr_and_roc(truth, predictions["probabilities"], self._names)
+            columns["probabilities"] = probabilities
+        if probabilities is not None:
+            plots |= curves.pr_and_roc(truth, probabilities, self._names)
         return Assessment(values, plots, predictions["loss"], columns)
 
     def _learn_classes(self, count: int) -> None:
-        names = list(range(count)) if self.class_names is None else list(self.class_names)
+        names = list(range(count)) if self.class_names is None else self.class_names
         if len(names) != count:
             raise DataError(
                 f"Received: {len(names)} class_names for a model of {count} classes. Expected: a "
@@ -189,20 +203,43 @@ class ClassificationEval(TaskEval):
             )
         self._names = names
 
+    def _checked(self, labels: Any) -> Any:
+        """Returns labels whose shape fits to the classes."""
+        classes = len(self._names)
+        shapes: list[list[int]] = [[classes]]
+        if classes == 1 or not self.multi_label:
+            shapes += [[], [1]]
+        if not any(labels.shape[1:].is_compatible_with(shape) for shape in shapes):
+            kind = "multi-hot" if self.multi_label else "class numbers, or one-hot"
+            raise DataError(
+                f"Received: labels of shape {labels.shape} for a model of {classes} classes. "
+                f"Expected: {kind} of shape (samples, {classes})."
+            )
+        return labels
+
     def _loss(self, outputs: Any, logits: bool, labels: Any) -> Any:
         """Returns the cross-entropy of each sample; float32, `(batch,)`."""
-        losses = tf.keras.losses
+        losses, classes = tf.keras.losses, len(self._names)
         if self.multi_label:
             labels = tf.cast(tf.reshape(labels, tf.shape(outputs)), tf.float32)
             return losses.binary_crossentropy(labels, outputs, from_logits=logits)
         if len(labels.shape) > 1 and labels.shape[-1] != 1:
             labels = tf.argmax(labels, axis=-1)
-        labels = tf.reshape(labels, [-1])
+        # What is no class is found on the chief, with a message of its own.
+        labels = tf.clip_by_value(tf.cast(tf.reshape(labels, [-1]), tf.int64), 0, classes - 1)
         if outputs.shape[-1] == 1:
             labels = tf.cast(labels, tf.float32)[:, tf.newaxis]
             return losses.binary_crossentropy(labels, outputs, from_logits=logits)
-        labels = tf.cast(labels, tf.int64)
         return losses.sparse_categorical_crossentropy(labels, outputs, from_logits=logits)
+
+    def _all_probabilities(self, predictions: dict[str, np.ndarray]) -> np.ndarray | None:
+        """Returns the probabilities of all classes, if they are there."""
+        classes, scores = predictions["classes"], predictions["scores"]
+        if classes.shape[1] < len(self._names):
+            return predictions.get("probabilities")
+        probabilities = np.full_like(scores, np.nan)
+        np.put_along_axis(probabilities, classes.astype(np.int64), scores, axis=1)
+        return probabilities
 
     def _predicted(self, predictions: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the predicted class of each sample; with `multi_label`, bool of each class."""

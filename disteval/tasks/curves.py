@@ -42,8 +42,8 @@ def confusion_matrix(
 def pr_and_roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[Any]) -> dict[str, Any]:
     """Returns the curves of each class against all others.
 
-    There are none for too many classes to show, or if the model has diverged.
-    Classes without samples, or without samples of other classes, have no curve.
+    There are none for too many classes to show, or if the model has diverged. Classes without
+    samples, or without samples of other classes, have no curve.
 
     Args:
         truth: int of shape `(samples,)`, or bool of shape `(samples, classes)`.
@@ -64,6 +64,8 @@ def pr_and_roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[Any]) -> d
         rows["pr"] += _points(name, recall[::-1], precision[::-1], limit)
         false_positives, true_positives, _ = roc_curve(positive, scores[:, i])
         rows["roc"] += _points(name, false_positives, true_positives, limit)
+    if not rows["roc"]:
+        return {}
     return {
         "pr_curve": _chart(rows["pr"], "Precision-recall", "recall", "precision"),
         "roc_curve": _chart(rows["roc"], "ROC", "false positive rate", "true positive rate"),

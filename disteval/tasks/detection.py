@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 import wandb
 
-from disteval.errors import DistEvalError
+from disteval.errors import DataError, DistEvalError
 from disteval.tasks import coco
-from disteval.tasks.base import Assessment, TaskEval, by_class, require
+from disteval.tasks.base import Assessment, TaskEval, by_class, listed, require
 from disteval.tasks.boxes import FORMATS, Boxes, dense, parts
 from disteval.tasks.probabilities import labels_of
 
@@ -72,7 +72,7 @@ class DetectionEval(TaskEval):
                 f"Received: box_format={box_format!r}. Expected one of {', '.join(FORMATS)}."
             )
         super().__init__(validation_data, **options)
-        self.class_names = list(class_names)
+        self.class_names = listed(class_names)
         self.box_format = box_format
         self.score_threshold = score_threshold
         self.max_boxes = max_boxes
@@ -91,6 +91,8 @@ class DetectionEval(TaskEval):
         boxes = tf.reshape(tf.cast(boxes, tf.float32), [tf.shape(scores)[0], -1, 4])
         classes, scores = tf.cast(classes, tf.int32), tf.cast(scores, tf.float32)
         counts = (classes >= 0) & (scores >= self.score_threshold)
+        # Those of a model that has diverged are nowhere.
+        counts &= tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
         if isinstance(outputs, Mapping) and "num_detections" in outputs:
             limit = tf.cast(tf.reshape(outputs["num_detections"], [-1, 1]), tf.int32)
             counts &= tf.range(tf.shape(scores)[1]) < limit
@@ -107,7 +109,15 @@ class DetectionEval(TaskEval):
         """Returns the true boxes."""
         boxes, classes, _ = parts(y, scored=False)
         boxes, classes = dense(boxes), np.asarray(dense(classes))
-        return self._boxes(boxes, classes, np.ones(classes.shape))
+        label = self._boxes(boxes, classes, np.ones(classes.shape))
+        wrong = ~(label.corners[:, 2:] >= label.corners[:, :2]).all(axis=1)
+        if wrong.any():
+            raise DataError(
+                f"Received: a true box with left, top, right, bottom {label.corners[wrong][0]}, "
+                f"read as {self.box_format!r}. Expected: numbers with left <= right and top <= "
+                "bottom; is it another box_format?"
+            )
+        return label
 
     def strata(self, labels: Sequence[Boxes]) -> np.ndarray:
         """Returns the most frequent class of each sample, and -1 for none."""

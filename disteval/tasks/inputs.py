@@ -16,6 +16,10 @@ from disteval.errors import DataError
 # by its own range, a dark image would become a bright one.
 SAMPLED = 64
 
+# Images up to 255 are brighter than this somewhere, in one of those. Else they have another range,
+# such as 0 to 16 of scikit-learn's digits.
+DARK = 64
+
 # Vectors of so many numbers become a column for each, which can be sorted and filtered by.
 MAX_FEATURES = 32
 
@@ -24,9 +28,9 @@ class Inputs:
     """How the inputs of samples become cells.
 
     The columns are `image` for an image of shape `(height, width)` or `(height, width, channels)`
-    with 1, 3 or 4 channels, `text` for a string, `x` for a number, `x/0`, `x/1`, ... for a short
-    vector and `x` for a longer one. If x is a nest, the name of each leaf is appended, as in
-    `x/age`. For what is nothing of that there is no column.
+    with 1, 3 or 4 channels, `text` for one string, `x` for a number, `x/0`, `x/1`, ... for a short
+    vector of numbers or strings and `x` for a longer one. If x is a nest, the name of each leaf is
+    appended, as in `x/age`. For what is nothing of that there is no column.
 
     Args:
         samples: x of the first samples.
@@ -67,6 +71,8 @@ class Inputs:
             leaf = leaves[key]
             if key in self._ranges:
                 cells[column] = wandb.Image(picture(leaf, self._ranges[key]))
+            elif _kind(leaf) == "text":
+                cells[column] = np.asarray(leaf).item()
             elif np.ndim(leaf) == 1 and len(leaf) <= MAX_FEATURES:
                 cells |= {f"{column}/{i}": value for i, value in enumerate(leaf)}
             else:
@@ -93,15 +99,14 @@ _NO_IMAGE = object()
 
 def value_range(images: Sequence[np.ndarray]) -> tuple[float, float]:
     """Returns which values are black and white: 0 and 1, -1 and 1, 0 and 255, or what occurs."""
-    low = min(float(image.min()) for image in images)
-    high = max(float(image.max()) for image in images)
-    if images[0].dtype == bool:
-        return 0.0, 1.0
-    if np.issubdtype(images[0].dtype, np.integer):
-        return (0.0, 255.0) if low >= 0 and high <= 255 else (min(low, 0.0), high)
-    for black, white in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+    finite = [image[np.isfinite(image)] for image in images]
+    low = min((float(values.min()) for values in finite if values.size), default=0.0)
+    high = max((float(values.max()) for values in finite if values.size), default=0.0)
+    for black, white in ((0.0, 1.0), (-1.0, 1.0)):
         if black <= low and high <= white:
             return black, white
+    if low >= 0 and high <= 255:
+        return 0.0, 255.0 if high > DARK else high
     return low, high
 
 
@@ -117,10 +122,11 @@ def picture(image: Any, values: tuple[float, float]) -> PIL.Image.Image:
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.dtype != np.uint8:
+    if array.dtype != np.uint8 or values != (0.0, 255.0):
         black, white = values
         scaled = (array.astype(np.float32) - black) * (255 / max(white - black, 1e-12))
-        array = np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+        # What is not a number is black.
+        array = np.nan_to_num(np.clip(np.round(scaled), 0, 255)).astype(np.uint8)
     return PIL.Image.fromarray(array)
 
 
@@ -139,9 +145,11 @@ def _kind(leaf: Any) -> str | None:
     if isinstance(leaf, tf.RaggedTensor):
         return None
     array = np.asarray(leaf)
-    if array.ndim == 0 and array.dtype.kind in "OSU":
-        return "text"
-    return "x" if array.ndim <= 1 and array.dtype.kind in "biufV" else None
+    if array.ndim > 1 or array.size == 0:
+        return None
+    if isinstance(array.flat[0], str | bytes):
+        return "text" if array.size == 1 else "x"
+    return "x" if array.dtype.kind in "biufV" else None
 
 
 def _is_image(leaf: Any) -> bool:

@@ -36,6 +36,19 @@ def labels_of(batch: Any) -> Any:
     return batch[1]
 
 
+def numbers_of(batch: Any) -> Any:
+    """Returns y of a batch as one tensor of numbers.
+
+    Raises:
+        DataError: It is something else.
+    """
+    labels = labels_of(batch)
+    if not isinstance(labels, tf.Tensor) or not (labels.dtype.is_bool or labels.dtype.is_numeric):
+        given = labels.dtype.name if isinstance(labels, tf.Tensor) else type(labels).__name__
+        raise DataError(f"Received: labels of type {given}. Expected: one tensor of numbers.")
+    return labels
+
+
 def check_from_logits(from_logits: Any) -> None:
     """Raises a `DistEvalError` if it is not `True`, `False` or `"auto"`."""
     if from_logits not in (True, False, "auto"):
@@ -59,13 +72,9 @@ def returns_logits(model: Any, from_logits: bool | str) -> bool:
     activation = _last_activation(model)
     if activation in ("softmax", "sigmoid"):
         return False
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, tf.keras.losses.Loss):
-        told = loss.get_config().get("from_logits")
-        if told is not None:
-            return bool(told)
-    elif "crossentropy" in str(getattr(loss, "__name__", loss)):
-        return False  # as Keras takes it, given a loss by its name
+    told = _told_by_loss(model)
+    if told is not None:
+        return told
     if activation == "linear":
         return True
     raise DistEvalError(
@@ -90,6 +99,16 @@ def to_probabilities(outputs: Any, logits: bool, independent: bool = False) -> A
         return tf.nn.softmax(outputs) if logits else outputs
     positive = tf.sigmoid(outputs) if logits else outputs
     return positive if independent else tf.concat([1 - positive, positive], axis=-1)
+
+
+def _told_by_loss(model: Any) -> bool | None:
+    losses = tf.nest.flatten(getattr(model, "loss", None))
+    loss = losses[0] if len(losses) == 1 else None
+    if isinstance(loss, tf.keras.losses.Loss):
+        return loss.get_config().get("from_logits")
+    # Keras takes probabilities, given one of its own losses by name or as a function.
+    own = isinstance(loss, str) or "keras" in getattr(loss, "__module__", "").partition(".")[0]
+    return False if own and "crossentropy" in getattr(loss, "__name__", str(loss)) else None
 
 
 def _last_activation(model: Any) -> str | None:

@@ -10,7 +10,7 @@ import wandb
 
 from disteval.errors import DataError
 from disteval.tasks.base import Assessment, TaskEval, at_most, require
-from disteval.tasks.probabilities import labels_of, single_output
+from disteval.tasks.probabilities import numbers_of, single_output
 
 # Equally large strata into which targets are cut for `rows="stratified"`.
 QUANTILES = 10
@@ -47,13 +47,24 @@ class RegressionEval(TaskEval):
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the predictions; float32, `(batch,)` or `(batch, targets)`."""
-        labels_of(batch)
-        predictions = single_output(outputs)
+        predictions, targets = single_output(outputs), numbers_of(batch)
+        given, expected = (part.shape[1:].num_elements() for part in (predictions, targets))
+        if None not in (given, expected) and given != expected:
+            raise DataError(
+                f"Received: predictions of shape {predictions.shape} for targets of shape "
+                f"{targets.shape}. Expected: the same shape."
+            )
         return predictions[:, 0] if predictions.shape[1:] == (1,) else predictions
 
     def read_label(self, y: Any) -> np.ndarray:
         """Returns the targets; float64, `(targets,)`."""
-        return np.asarray(y, np.float64).reshape(-1)
+        targets = np.asarray(y, np.float64).reshape(-1)
+        if not np.isfinite(targets).all():
+            raise DataError(
+                f"Received: a target of {targets.tolist()}. Expected: finite numbers; leave out "
+                "samples without a target."
+            )
+        return targets
 
     def strata(self, labels: Sequence[Any]) -> np.ndarray:
         """Returns the decile of the first target."""

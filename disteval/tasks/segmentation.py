@@ -11,10 +11,10 @@ import wandb
 from wandb.data_types import ImageMask
 
 from disteval.errors import DataError
-from disteval.tasks.base import Assessment, TaskEval, by_class
+from disteval.tasks.base import Assessment, TaskEval, by_class, listed
 from disteval.tasks.probabilities import (
     check_from_logits,
-    labels_of,
+    numbers_of,
     returns_logits,
     single_output,
 )
@@ -72,7 +72,7 @@ class SegmentationEval(TaskEval):
     ) -> None:
         check_from_logits(from_logits)
         super().__init__(validation_data, **options)
-        self.class_names = list(class_names)
+        self.class_names = listed(class_names)
         self.ignore_index = ignore_index
         self.from_logits = from_logits
         # The label of ignored pixels in memory: one behind the last class.
@@ -81,9 +81,13 @@ class SegmentationEval(TaskEval):
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the predicted masks; uint8 or uint16, `(batch, height, width)`."""
-        labels_of(batch)
-        outputs = single_output(outputs)
+        outputs, labels = single_output(outputs), numbers_of(batch)
         outputs = outputs[..., tf.newaxis] if len(outputs.shape) == 3 else outputs
+        if len(outputs.shape) != 4 or not outputs.shape[1:3].is_compatible_with(labels.shape[1:3]):
+            raise DataError(
+                f"Received: outputs of shape {outputs.shape} for labels of shape {labels.shape}. "
+                "Expected: (samples, height, width, classes) for (samples, height, width)."
+            )
         classes = max(outputs.shape[-1], 2)
         if classes != len(self.class_names):
             raise DataError(
@@ -103,7 +107,8 @@ class SegmentationEval(TaskEval):
         if mask.ndim == 3:
             mask = mask[..., 0] if mask.shape[-1] == 1 else mask.argmax(axis=-1)
         if self.ignore_index is not None:
-            mask = np.where(mask == self.ignore_index, self._ignored, mask)
+            # Behind the last class may be behind the range of the labels' type, too.
+            mask = np.where(mask == self.ignore_index, np.int64(self._ignored), mask)
         if mask.min() < 0 or mask.max() > self._ignored - (self.ignore_index is None):
             raise DataError(
                 f"Received: labels from {mask.min()} to {mask.max()} for {self._ignored} classes. "

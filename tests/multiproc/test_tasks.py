@@ -13,23 +13,37 @@ from wandb_backend.fixture import WandbBackend
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
 MEASURED = ["classification", "regression", "segmentation", "detection"]
 TASKS = {
-    "single": [*MEASURED, "worst"],
+    "single": [*MEASURED, "worst", "mixed"],
     "mirrored": ["classification", "segmentation"],
     "horovod": [*MEASURED, "wide"],
 }
 EPOCHS = 2
 PIXELS = 36 * 36
 # Samples of each task.
-SAMPLES = {"classification": 600, "wide": 200, "worst": 200, "regression": 442, "segmentation": 50,
-           "detection": 60}  # fmt: skip
+SAMPLES = {"classification": 600, "wide": 200, "worst": 200, "mixed": 100, "regression": 442,
+           "segmentation": 50, "detection": 60}  # fmt: skip
 ROWS = {
     "classification": 40,
     "wide": 200,
     "worst": 5,
+    "mixed": 100,
     "regression": 442,
     "segmentation": 10,
     "detection": 20,
 }
+# What each task logs into the workspace of its run, beside numbers.
+CURVES = {"pr_curve", "roc_curve", "confusion_matrix"}
+LOGGED = {
+    "classification": {"predictions", *(f"{name}_table" for name in CURVES)},
+    "mixed": {f"{name}_table" for name in CURVES},
+    "wide": set(),
+    "worst": {"confusion_matrix_table"},
+    "regression": {"scatter_table", "residuals"},
+    "segmentation": set(),
+    "detection": {"predictions"},
+}
+# The metrics of each task in the first launch, which those of the others equal.
+first: dict[str, dict[str, float]] = {}
 
 
 def versions(state: dict[str, Any], collection: str) -> list[dict[str, Any]]:
@@ -54,16 +68,19 @@ def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBacken
     assert not any(artifact["dangling"] for artifact in state["artifacts"])
     histories = {run["id"]: run["history"] for run in state["runs"].values()}
     for task in tasks:
+        assert expected[task] == pytest.approx(first.setdefault(task, expected[task]), abs=1e-6)
         run_id = f"{task}-{'-'.join(map(str, launch))}"
         logged = versions(state, f"run_{run_id}_pred")
         assert len(logged) == EPOCHS
         assert len(histories[run_id]) == EPOCHS, "one step of the run for each evaluation"
         for version in logged:
             metadata = version["metadata"]
+            history = histories[run_id][metadata["epoch"]]
+            shown = {key for key, value in history.items() if isinstance(value, dict)}
+            assert shown == {f"eval/{name}" for name in LOGGED[task]}
             assert metadata["samples"] == SAMPLES[task]
             for name, value in expected[task].items():
                 assert metadata["metrics"][name] == pytest.approx(value, abs=1e-6), name
-                history = histories[run_id][metadata["epoch"]]
                 assert history[f"eval/{name}"] == metadata["metrics"][name]
             pictures = {p: e for p, e in version["manifest"].items() if "media/images/" in p}
             new = [path for path, entry in pictures.items() if not entry.get("ref")]
@@ -126,6 +143,14 @@ def check_cells(task: str, rows: list[dict[str, Any]]) -> None:
             assert row["prediction"] == row["top_k"][0]
             assert row["confidence"] == row["top_k_scores"][0] == max(row["probabilities"])
         assert max(row["image"]["extrema"][1] for row in rows) == 255, "not rescaled"
+    elif task == "mixed":
+        assert [row["text/note"] for row in rows[:2]] == ["a <b>0</b>", "a <b>1</b>"]
+        assert rows[0]["x/facts/1"] is None, "W&B has no NaN"
+        for row in rows:
+            assert row["image"]["mode"] == "RGB"
+            assert row["image/depth"]["mode"] == "L"
+            assert row["image"]["extrema"] == [row["image/depth"]["extrema"]] * 3
+            assert row["label"] == ("high" if int(row["text/note"][5]) >= 5 else "low")
     elif task == "regression":
         for row in rows:
             assert row["residual"] == row["target"] - row["prediction"]

@@ -66,7 +66,8 @@ def main() -> None:
         )
         logs = {"loss": 1 / (epoch + 1), "accuracy": share - 0.05}
         logs |= {"val_loss": 1.2 / (epoch + 1), "val_accuracy": share}
-        run.log({"eval/epoch": epoch, "eval/samples_per_sec": 1000.0 + epoch})
+        of_classes = {f"eval/recall/{name}": share for name in names}
+        run.log({"eval/epoch": epoch, "eval/samples_per_sec": 1000.0 + epoch, **of_classes})
         metadata = {"epoch": epoch, "step": 10 * epoch, "logs": logs, "samples": args.rows}
         log.log_predictions(
             table, "evaluation", "eval_data", ["latest", f"epoch_{epoch}"], metadata

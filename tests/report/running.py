@@ -8,8 +8,10 @@ from pathlib import Path
 
 from multiproc.running import check
 
+HERE = Path(__file__).parent
 TOP = Path(__file__).resolve().parents[2]
 TRAIN = TOP / "launch/train.py"
+SCRIPTS = TOP / "tests/multiproc/scripts"
 
 
 def offline_env(directory: Path) -> dict[str, str]:
@@ -22,16 +24,23 @@ def log_run(
     directory: Path, *args: object, script: str | Path = "", env: Mapping[str, str] | None = None
 ) -> Path:
     """Logs a run with `make_run.py`, or another script, and returns its directory."""
+    (run,) = log_runs(directory, *args, script=script, env=env)
+    return run
+
+
+def log_runs(
+    directory: Path, *args: object, script: str | Path = "", env: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Logs runs with a script, and returns their directories."""
     env = offline_env(directory) if env is None else env
     before = set(directory.glob("wandb/*run-*"))
     check(
-        script or Path(__file__).parent / "make_run.py",
+        script or HERE / "make_run.py",
         *args,
-        env={"PYTHONPATH": str(TOP), **env},
+        env={"PYTHONPATH": f"{TOP}:{SCRIPTS}", **env},
         timeout=600,
     )
-    (new,) = set(directory.glob("wandb/*run-[0-9]*")) - before
-    return new
+    return sorted(set(directory.glob("wandb/*run-[0-9]*")) - before)
 
 
 def read_page(path: Path) -> dict:

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Page
 
 from disteval.report import build_report
 from disteval.report.read import Version, read_run
+from report.browser import NEEDS_CHROMIUM, choose, count, shown
 from report.running import TOP, TRAIN, log_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SCREENSHOTS = TOP / "artifacts/report"
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",
@@ -45,51 +34,16 @@ CHANGE = """([id, value]) => {
     return performance.now() - start;
 }"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")), executable_path=CHROMIUM, args=SWITCHES
-        )
-        context.set_offline(True)
-        yield context
-        context.close()
-
-
-@pytest.fixture
-def show(browser: BrowserContext) -> Iterator[Callable[[Path], Page]]:
-    """Shows a page; at the end nothing may have been said on the console, or fetched."""
-    page = browser.new_page()
-    said: list[str] = []
-    fetched: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        said.append(message.text)
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: fetched.append(request.url))
-
-    def open_page(path: Path) -> Page:
-        page.goto(path.as_uri())
-        page.wait_for_selector(".sample")
-        return page
-
-    yield open_page
-    page.close()
-    assert said == []
-    assert [url for url in fetched[1:] if not url.startswith("data:")] == []
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Version]]:
+def shapes(
+    shapes_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Version]]:
     """A page of shapes in three epochs, and the tables that it shows."""
-    directory = tmp_path_factory.mktemp("shapes")
-    run = log_run(directory, "--rows", 200)
-    return build_report(run, directory / "report.html"), read_run(run).versions
+    path = build_report(shapes_run, tmp_path_factory.mktemp("page") / "report.html")
+    return path, read_run(shapes_run).versions
 
 
 def rows_where(version: Version, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
@@ -103,24 +57,6 @@ def rows_where(version: Version, wanted: Callable[[dict[str, Any]], bool]) -> li
 
 def is_wrong(row: dict[str, Any]) -> bool:
     return row["label"] != row["prediction"]
-
-
-def shown(page: Page) -> list[int]:
-    """Returns the samples that are on the page, in order."""
-    labels = page.locator(".sample button.pictures").evaluate_all(
-        "buttons => buttons.map(button => button.getAttribute('aria-label'))"
-    )
-    return [int(label.removeprefix("Details of sample ")) for label in labels]
-
-
-def count(page: Page) -> int:
-    return int(page.inner_text("#count").split(" of ")[0].replace(",", ""))
-
-
-def choose(page: Page, field: str, text: str) -> None:
-    """Chooses the option that starts with a text."""
-    options = page.locator(f"#{field} option").all_inner_texts()
-    page.select_option(f"#{field}", index=[o.startswith(text) for o in options].index(True))
 
 
 def test_filter_by_class_and_result(
@@ -223,12 +159,12 @@ def test_charts_choose_a_version(
 ) -> None:
     page = show(shapes[0])
     titles = page.locator("#charts h3").all_inner_texts()
-    assert titles == ["correct in the table", "loss", "accuracy", "samples_per_sec"]
+    assert titles == ["correct in the table", "loss", "accuracy", "samples per sec"]
     loss = page.locator("#charts figure").nth(1)
-    assert loss.locator(".legend").all_inner_texts() == ["loss 0.3333", "val_loss 0.4"]
+    assert loss.locator(".legend").all_inner_texts() == ["loss 0.3333", "val loss 0.4"]
     loss.locator("svg").click(position={"x": 50, "y": 40})
     assert page.locator("#first option:checked").inner_text() == "Epoch 0"
-    assert loss.locator(".legend").all_inner_texts() == ["loss 1", "val_loss 1.2"]
+    assert loss.locator(".legend").all_inner_texts() == ["loss 1", "val loss 1.2"]
 
 
 def test_details_tell_all_epochs(
@@ -256,6 +192,8 @@ def test_hostile_names_stay_text(show: Callable[[Path], Page], tmp_path: Path) -
     assert set(page.locator(".sample dd").all_text_contents()) == set(HOSTILE)
     heads = page.locator('.matrix th[scope="row"]').all_text_contents()
     assert heads == sorted(HOSTILE) * 2
+    heads = page.locator('#class-table th[scope="row"]').all_text_contents()
+    assert set(heads) == set(HOSTILE)
     assert page.evaluate("window.hacked") is None
     assert page.locator("script").count() == 2
     assert page.locator('img:not([src^="data:"])').count() == 0
@@ -263,7 +201,7 @@ def test_hostile_names_stay_text(show: Callable[[Path], Page], tmp_path: Path) -
 
 @pytest.mark.timeout(900)
 def test_ten_thousand_rows(show: Callable[[Path], Page], tmp_path: Path) -> None:
-    run = log_run(tmp_path, "--rows", 10_000, "--epochs", 2, "--size", 64, "--reference", "row")
+    run = log_run(tmp_path, "--rows", 10_000, "--epochs", 2, "--size", 56, "--reference", "row")
     path = build_report(run, tmp_path / "report.html")
     assert path.stat().st_size < 15e6
     page = show(path)

@@ -14,25 +14,17 @@ from disteval.report import build_report
 from disteval.report.read import find_run, read_run
 from disteval.tables import packages
 from multiproc.running import BIN, check
-from report.running import TOP, TRAIN, log_run, read_page
+from report.running import HERE, TOP, log_run, read_page
 from wandb_backend.fixture import WandbBackend
 
 NAMES = ["triangle", "square", "pentagon", "hexagon"]
-KEEP_LOCAL = """
-import functools, train
-train.DigitsEval = functools.partial(train.DigitsEval, keep_local=True)
-train.main()
-"""
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(shapes_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Directories of equal offline runs, by how their predictions refer to the data."""
-    directory = tmp_path_factory.mktemp("runs")
-    return {
-        reference: log_run(directory / reference, "--reference", reference)
-        for reference in ("media", "row")
-    }
+    by_row = log_run(tmp_path_factory.mktemp("runs"), "--rows", 200, "--reference", "row")
+    return {"media": shapes_run, "row": by_row}
 
 
 @pytest.mark.parametrize("reference", ["media", "row"])
@@ -43,10 +35,12 @@ def test_offline_run(reference: str, runs: dict[str, Path]) -> None:
     for epoch, version in enumerate(run.versions):
         columns = version.columns
         assert {"index", "image", "label", "prediction", "confidence", "loss"} <= set(columns)
-        assert columns["index"] == list(range(60))
+        assert columns["index"] == list(range(200))
         assert set(columns["label"]) == set(NAMES)
         assert all(version.files[cell["path"]].exists() for cell in columns["image"])
-        assert version.scalars == {"eval/samples_per_sec": 1000 + epoch}
+        of_classes = {f"eval/recall/{name}" for name in NAMES}
+        assert version.scalars.keys() == {"eval/samples_per_sec", *of_classes}
+        assert version.scalars["eval/samples_per_sec"] == 1000 + epoch
 
 
 def test_both_references_make_one_page(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -103,7 +97,7 @@ def test_synced_run_and_kept_run_make_the_same_page(
     online = wandb_backend.client_env("online")
     kept = log_run(wandb_backend.directory / "online", "--mode=online", "--keep-local", env=online)
     assert not list(packages.find(kept)), "nothing is left to upload"
-    page = read_page(build_report_in(online, kept, tmp_path))
+    page = read_page(build_report(kept, tmp_path / "report.html"))
     assert page["pictures"] == before["pictures"]
     assert page["versions"] == before["versions"]
 
@@ -117,27 +111,30 @@ def build_report_in(env: dict[str, str], run: Path, directory: Path) -> Path:
     return output
 
 
-def test_callback_keeps_an_online_run(wandb_backend: WandbBackend, tmp_path: Path) -> None:
-    script = tmp_path / "keep.py"
-    script.write_text(KEEP_LOCAL)
-    env = wandb_backend.client_env("online") | {"PYTHONPATH": f"{TRAIN.parent}:{TOP}"}
-    arguments = ("--epochs=2", "--samples=40", "--backend=single")
-    run = log_run(wandb_backend.directory / "online", *arguments, script=script, env=env)
+def test_evaluator_keeps_an_online_run(wandb_backend: WandbBackend, tmp_path: Path) -> None:
+    env = wandb_backend.client_env("online")
+    script = HERE / "make_evaluations.py"
+    run = log_run(wandb_backend.directory / "online", "worst", script=script, env=env)
+    versions = read_run(run).versions
     page = read_page(build_report(run, tmp_path / "report.html"))
     assert [version["epoch"] for version in page["versions"]] == [0, 1]
-    assert page["classes"] == [str(digit) for digit in range(10)]
-    for version in page["versions"]:
-        assert version["rows"] == 40
-        assert version["roles"] == {
+    assert page["classes"] == [f"digit {digit}" for digit in range(10)]
+    for version, shown in zip(versions, page["versions"], strict=True):
+        assert (shown["rows"], shown["samples"]) == (30, 300)
+        assert shown["roles"] == {
             "picture": "image",
             "truth": "label",
-            "prediction": "predicted",
+            "prediction": "prediction",
             "confidence": "confidence",
+            "correct": "correct",
+            "loss": "loss",
             "key": "index",
         }
-        assert {"loss", "accuracy", "eval/samples_per_sec"} <= set(version["metrics"])
-    artifacts = wandb_backend.state()["artifacts"]
-    assert len(artifacts) == 3, "the data and two versions were uploaded, too"
+        assert sum(number for *_, number in shown["confusion"]) == 300, "of all samples"
+        assert all(version.files[cell["path"]].exists() for cell in version.columns["image"])
+        assert {"loss", "eval/f1/digit 7", "eval/samples_per_sec"} <= set(shown["metrics"])
+    uploaded = [a["type"] for a in wandb_backend.state()["artifacts"]]
+    assert uploaded.count("dataset") == uploaded.count("evaluation") == 2, "uploaded, too"
 
 
 def test_online_run_that_kept_nothing(wandb_backend: WandbBackend) -> None:
@@ -147,6 +144,8 @@ def test_online_run_that_kept_nothing(wandb_backend: WandbBackend) -> None:
         read_run(run)
 
 
-def test_no_run(tmp_path: Path) -> None:
+def test_no_run_and_no_rows(tmp_path: Path) -> None:
     with pytest.raises(DistEvalError, match="There is no W&B run in"):
         build_report(tmp_path)
+    with pytest.raises(DistEvalError, match="Received: rows=0"):
+        build_report(tmp_path, rows=0)

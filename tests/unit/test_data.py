@@ -204,6 +204,7 @@ def spec(*shape: int | None) -> tf.TensorSpec:
 
 DENSE = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
 IMAGES = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Dense(2)])
+COLUMN = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
 PAIR = [keras.Input((3,)), keras.Input((4,))]
 TWO = keras.Model(PAIR, keras.layers.Concatenate()(PAIR))
 
@@ -223,6 +224,12 @@ class Subclassed(keras.Model):
         ((spec(None, None, None, 1), spec(None)), IMAGES, True),
         (((spec(3), spec(4)), spec()), TWO, False),
         (((spec(None, 3), spec(None, 4)), spec(None)), TWO, True),
+        ((spec(1), spec(1)), COLUMN, False),
+        # ... unless Keras appends a last dimension ...
+        ((spec(None), spec(None)), COLUMN, True),
+        ((spec(32), spec(32)), COLUMN, True),
+        ((spec(None, 8, 8), spec(None)), IMAGES, True),
+        ((spec(), spec()), COLUMN, False),
         # ... and the shapes where it is not.
         ((spec(3), spec()), Subclassed(), False),
         ((spec(3), spec()), keras.Sequential([keras.layers.Dense(2)]), False),

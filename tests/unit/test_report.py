@@ -54,6 +54,7 @@ PICTURE = {"_type": "image-file", "path": "media/images/a.png"}
         (["prediction", "is_correct", "y"], {"prediction": 0, "correct": 1, "truth": 2}),
         (["prediction", "top_k_scores", "loss"], {"prediction": 0, "loss": 2}),
         (["text", "length"], {}),
+        (["index", "true_positives", "false_positives", "false_negatives"], {"key": 0}),
     ],
 )
 def test_roles(columns: list[str], roles: dict[str, int]) -> None:
@@ -117,8 +118,8 @@ def test_small_pictures_stay_as_they_are(tmp_path: Path) -> None:
     pictures = Pictures(10)
     cell = {**PICTURE, "path": "a.png"}
     assert [pictures.add(cell, {"a.png": path}) for _ in range(3)] == [[0]] * 3
-    (caption, uri), = pictures.found  # fmt: skip
-    assert caption == ""
+    (caption, uri, classes), = pictures.found  # fmt: skip
+    assert (caption, classes) == ("", [])
     assert base64.b64decode(uri.partition(",")[2]) == path.read_bytes()
 
 
@@ -137,7 +138,7 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     assert pictures.add({**PICTURE, "path": "a.png"}, {"a.png": path}) == [0]
     assert pictures.add({**PICTURE, "path": "b.png"}, {}) == [1]
     assert pictures.add(None, {}) == []
-    assert pictures.found == [["", ""], ["", ""]]
+    assert pictures.found == [("", "", []), ("", "", [])]
 
 
 def test_masks_and_boxes_are_drawn(tmp_path: Path) -> None:
@@ -154,20 +155,39 @@ def test_masks_and_boxes_are_drawn(tmp_path: Path) -> None:
         "path": "a.png",
         "masks": {"ground_truth": {"path": "mask.png"}},
         "boxes": {
-            "prediction": [{"position": corners, "class_id": 0}],
-            "prediction_2": [{"position": middle, "class_id": 0, "domain": "pixel"}],
+            "prediction": [{"position": corners, "class_id": 16}],
+            "prediction_2": [{"position": middle, "class_id": 16, "domain": "pixel"}],
         },
     }
     pictures = Pictures(1)
     assert pictures.add(cell, files) == [0, 1, 2]
-    captions, uris = zip(*pictures.found, strict=True)
+    captions, uris, classes = zip(*pictures.found, strict=True)
     assert captions == ("ground truth", "prediction", "prediction 2")
+    assert classes == ([1], [16], [16])
     masked, boxed, also_boxed = (np.asarray(decode(uri).convert("RGB"), int) for uri in uris)
-    red = masked[25, 50] - masked[75, 50]
-    assert red[0] > 30 > red[1]
+    green = masked[25, 50] - masked[75, 50]
+    assert green[1] > 20 > green[0]
     assert abs(masked[75, 50] - 128).max() < 10, "class 0 is not colored"
     assert boxed[60, 50, 0] > 180 > boxed[75, 50, 0]
     assert abs(boxed - also_boxed).max() < 10, "two ways to say one place"
+
+
+def test_truth_and_prediction_are_two_pictures_even_if_equal(tmp_path: Path) -> None:
+    files = {"a.png": save(tmp_path / "a.png", np.zeros((10, 20), np.uint8))}
+    pictures = Pictures(1)
+    cell = {**PICTURE, "path": "a.png", "boxes": {"ground_truth": [], "predictions": []}}
+    assert pictures.add(cell, files) == pictures.add(cell, files) == [0, 1]
+    assert [caption for caption, *_ in pictures.found] == ["ground truth", "predictions"]
+
+
+def test_small_pictures_with_boxes_are_enlarged(tmp_path: Path) -> None:
+    files = {"a.png": save(tmp_path / "a.png", np.zeros((10, 20), np.uint8))}
+    position = {"minX": 0.25, "minY": 0.25, "maxX": 0.75, "maxY": 0.75}
+    pictures = Pictures(1)
+    pictures.add({**PICTURE, "path": "a.png", "boxes": {"a": [{"position": position}]}}, files)
+    drawn = np.asarray(decode(pictures.found[0][1]).convert("RGB"), int)
+    assert drawn.shape == (70, 140, 3)
+    assert (drawn[..., 0] > 128).mean() < 0.1, "lines of two pixels"
 
 
 def version(names: list[str], epoch: int = 0, **columns: list[Any]) -> Version:
@@ -230,6 +250,37 @@ def test_versions_share_what_they_have_in_common() -> None:
     one, other = (v["columns"] for v in data["versions"])
     assert one["label"] == other["label"] == other["prediction"] != one["prediction"]
     assert data["columns"][one["prediction"]] == {"kind": "class", "values": [1, 0, 1, 0]}
+
+
+def test_several_classes_of_a_sample() -> None:
+    lists = version([], label=[["b", "a"], [], None], prediction=[["a"], ["c"], []])
+    data = PageData([lists], rows=10).json()
+    assert data["classes"] == ["a", "b", "c"]
+    columns = data["versions"][0]["columns"]
+    values = [data["columns"][columns[name]] for name in ("label", "prediction")]
+    assert values == [
+        {"kind": "classes", "values": [[1, 0], [], None]},
+        {"kind": "classes", "values": [[0], [2], []]},
+    ]
+
+
+def test_confusion_of_more_samples_than_the_table_has() -> None:
+    part = version(["a", "b"])
+    part.confusion = [["b", "c", 3], ["a", "a", 5], ["c", "a", 0]]
+    part.metadata["samples"] = 8
+    data = PageData([part], rows=10).json()
+    assert data["classes"] == ["a", "b", "c"]
+    assert data["versions"][0]["confusion"] == [[1, 2, 3], [0, 0, 5]]
+    part.metadata["samples"] = 2
+    assert PageData([part], rows=10).json()["versions"][0]["confusion"] == []
+
+
+def test_metrics_keep_the_order_in_which_they_were_computed() -> None:
+    one = version(["a", "b"])
+    one.metadata["metrics"] = {"recall": 0.5, "f1/b": 0.25, "f1/a": 0.75}
+    one.scalars = {"eval/f1/a": 0.75, "eval/speed": 3, "eval/f1/b": 0.25, "eval/recall": 0.5}
+    names = list(PageData([one], rows=10).json()["versions"][0]["metrics"])
+    assert names == ["loss", "eval/recall", "eval/f1/b", "eval/f1/a", "eval/speed"]
 
 
 def test_numbers_are_no_classes() -> None:

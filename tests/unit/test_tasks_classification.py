@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,8 @@ def test_single_label(y: np.ndarray, logits: bool) -> None:
     for name, value in expected.items():
         assert result.metrics[name] == pytest.approx(value, abs=1e-6), name
     assert set(result.plots) == {"confusion_matrix", "pr_curve", "roc_curve"}
+    counts = [row[2] for row in result.plots["confusion_matrix"].table.data]
+    assert counts == metrics.confusion_matrix(Y, predicted, labels=range(10)).reshape(-1).tolist()
     np.testing.assert_allclose(result.losses.mean(), expected["loss"], atol=1e-6)
 
 
@@ -86,10 +89,15 @@ def test_binary_with_one_output(activation: str | None) -> None:
     evaluation = disteval.ClassificationEval((X, y), class_names=["low", "high"])
     found, result = assess(evaluation, model, y)
     assert found["classes"].shape == (300, 2)
+    assert not [name for name in result.metrics if name.startswith("top_")], "always 1"
     assert result.metrics["accuracy"] == metrics.accuracy_score(y, positive > 0.5)
     assert result.metrics["loss"] == pytest.approx(metrics.log_loss(y, positive), abs=1e-6)
     recall = metrics.recall_score(y, positive > 0.5)
     assert result.metrics["recall/high"] == pytest.approx(recall, abs=1e-6)
+    rows = result.plots["roc_curve"].table.data
+    found = np.array([row[1:] for row in rows if row[0] == "high"])
+    area = metrics.auc(found[:, 0], found[:, 1])
+    assert area == pytest.approx(metrics.roc_auc_score(y, positive), abs=1e-6)
 
 
 def test_multi_label() -> None:
@@ -137,7 +145,7 @@ def test_curves_are_those_of_scikit_learn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         one_class = curves.pr_and_roc(np.zeros(300, int), scores, range(10))
-    assert one_class["pr_curve"].table.data == []
+    assert one_class == {}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +156,7 @@ def test_curves_are_those_of_scikit_learn() -> None:
         (None, None, True),
         (None, keras.losses.CategoricalCrossentropy(from_logits=True), True),
         (None, keras.losses.CategoricalCrossentropy(), False),
+        (None, [keras.losses.CategoricalCrossentropy(from_logits=True)], True),
         (None, "sparse_categorical_crossentropy", False),
         (None, keras.losses.sparse_categorical_crossentropy, False),
         (None, keras.losses.MeanSquaredError(), True),
@@ -158,6 +167,13 @@ def test_from_logits_is_found_out(activation: str | None, loss: Any, expected: b
     assert returns_logits(model, "auto") == expected
     assert returns_logits(model, True)
     assert not returns_logits(model, False)
+
+
+def test_a_loss_of_ones_own_tells_nothing_by_its_name() -> None:
+    def my_crossentropy(y: Any, outputs: Any) -> Any:
+        return keras.losses.sparse_categorical_crossentropy(y, outputs, from_logits=True)
+
+    assert returns_logits(linear(3, None, my_crossentropy), "auto")
 
 
 def test_models_that_do_not_tell() -> None:
@@ -178,6 +194,53 @@ def test_wrong_number_of_names() -> None:
         assess(evaluation, linear(10, "softmax"), Y)
 
 
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [(10, "10"), (-1, "-1"), (np.nan, "nan"), (0.5, "0.5")],
+)
+def test_labels_that_are_no_class(label: float, told: str) -> None:
+    y = Y.astype(np.float32)
+    y[5] = label
+    with pytest.raises(DataError, match=f"Received: a label {told}.* Expected: 0 to 9"):
+        assess(disteval.ClassificationEval((X, y)), linear(10, "softmax"), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "multi_label", "message"),
+    [
+        (keras.utils.to_categorical(Y, 11), False, r"labels of shape \(None, 11\) for .* 10 cl"),
+        (keras.utils.to_categorical(Y, 11), True, "Expected: multi-hot"),
+        (Y, True, "Expected: multi-hot"),
+        (Y.astype(str), False, "labels of type string"),
+    ],
+    ids=["one-hot", "multi-hot", "numbers", "strings"],
+)
+def test_labels_of_another_form(y: np.ndarray, multi_label: bool, message: str) -> None:
+    evaluation = disteval.ClassificationEval((X, y), multi_label=multi_label, from_logits=True)
+    with pytest.raises(DataError, match=f"Received: .*{message}"):
+        assess(evaluation, linear(10), y)
+
+
+def test_outputs_of_another_form() -> None:
+    layers = [keras.Input((64,)), keras.layers.Reshape((8, 8)), keras.layers.Dense(3, "softmax")]
+    with pytest.raises(DataError, match=r"outputs of shape \(None, 8, 3\)"):
+        assess(disteval.ClassificationEval((X, Y)), keras.Sequential(layers), Y)
+
+
+@pytest.mark.parametrize("names", [["a", "b", "a"], "abc", {0: "a", 1: "b", 2: "c"}], ids=str)
+def test_names_that_do_not_tell_classes_apart(names: Any) -> None:
+    for task in (disteval.ClassificationEval, disteval.SegmentationEval, disteval.DetectionEval):
+        with pytest.raises(DistEvalError, match="Received: class_names"):
+            task((X, Y), class_names=names)
+
+
+def test_one_class_only() -> None:
+    y = np.zeros(300, np.int64)
+    _, result = assess(disteval.ClassificationEval((X, y), top_k=10), linear(10, "softmax"), y)
+    assert set(result.plots) == {"confusion_matrix"}
+    assert result.metrics["recall/0"] == result.metrics["accuracy"]
+
+
 def test_data_without_labels() -> None:
     evaluation = disteval.ClassificationEval(X)
     evaluation.set_model(linear(10, "softmax"))
@@ -185,12 +248,22 @@ def test_data_without_labels() -> None:
         disteval.predict(evaluation.model, X, postprocess=evaluation.postprocess)
 
 
-def test_missing_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+@pytest.mark.parametrize(
+    ("module", "build"),
+    [
+        ("sklearn", lambda: disteval.ClassificationEval((X, Y))),
+        ("sklearn", lambda: disteval.RegressionEval((X, Y))),
+        ("faster_coco_eval", lambda: disteval.DetectionEval((X, Y), ["a"])),
+    ],
+)
+def test_missing_dependency(
+    module: str, build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(DistEvalError, match=r"pip install 'disteval\[tasks\]'") as caught:
-        disteval.ClassificationEval((X, Y))
+        build()
     assert "\n" not in str(caught.value)
 
 

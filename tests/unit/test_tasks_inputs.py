@@ -11,6 +11,7 @@ import tensorflow as tf
 import wandb
 
 from disteval.errors import DataError
+from disteval.tables.cells import plain
 from disteval.tasks.inputs import MAX_FEATURES, Inputs, picture, value_range
 
 RAMP = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
@@ -28,6 +29,10 @@ GRAY = np.round(RAMP * 255).astype(np.uint8)
         RAMP.astype(np.float64)[..., np.newaxis],
         RAMP * 2 - 1,
         RAMP * 7 - 3,
+        RAMP * 16,
+        GRAY.astype(np.uint16) * 100,
+        GRAY.astype(np.int64) - 128,
+        np.where(RAMP == 0, np.nan, RAMP),
         tf.constant(RAMP),
     ],
     ids=lambda image: f"{image.dtype}",
@@ -47,7 +52,11 @@ def test_colors_and_half_precision() -> None:
         assert found.mode == "RGB"
         assert np.abs(np.asarray(found).astype(int) - expected).max() <= 1
     assert picture(np.zeros((4, 4, 4), np.uint8), (0, 255)).mode == "RGBA"
-    assert np.asarray(picture(RAMP > 0.5, value_range([RAMP > 0.5]))).max() == 255
+    for mask in (RAMP > 0.5, (RAMP > 0.5).astype(np.uint8)):
+        assert np.asarray(picture(mask, value_range([mask]))).max() == 255
+    black = np.zeros((4, 4), np.float32)
+    for image in (black, black.astype(np.uint8), black * np.nan):
+        assert not np.asarray(picture(image, value_range([image]))).any()
 
 
 def test_one_range_for_all_images() -> None:
@@ -64,6 +73,10 @@ def test_one_range_for_all_images() -> None:
         (RAMP, ["image"]),
         (b"some text", ["text"]),
         (np.str_("some text"), ["text"]),
+        (np.array(["some text"]), ["text"]),
+        (tf.constant([b"some text"]), ["text"]),
+        (np.array([b"red", b"round"], object), ["x/0", "x/1"]),
+        (np.array({"a": 1}), []),
         (np.float32(3), ["x"]),
         (np.arange(3.0), ["x/0", "x/1", "x/2"]),
         (np.arange(MAX_FEATURES + 1), ["x"]),
@@ -80,6 +93,7 @@ def test_columns(x: Any, columns: list[str]) -> None:
     assert list(cells) == columns
     for name, cell in cells.items():
         assert isinstance(cell, wandb.Image) == name.startswith("image")
+        assert plain(cell) == "some text" or name != "text"
     assert not Inputs([x], image_key=False).cells(x)
 
 

@@ -88,6 +88,10 @@ def test_many_classes_need_two_bytes() -> None:
     evaluation = disteval.SegmentationEval((X, y), [str(i) for i in range(300)])
     found, result = assess(evaluation, y, 300)
     assert found.dtype == np.uint16
+    small = np.full(SHAPE, 255, np.uint8)
+    names = [str(i) for i in range(256)]
+    label = disteval.SegmentationEval((X, small), names, ignore_index=255).read_label(small[0])
+    assert (label == 256).all(), "ignored, though its number is no uint8"
     assert "iou/0" not in result.metrics
 
 
@@ -98,5 +102,5 @@ def test_wrong_labels() -> None:
     with pytest.raises(DataError, match="Received: 3 class_names for a model of 4 classes"):
         assess(disteval.SegmentationEval((X, y), NAMES[:3]), y, 4)
     y = np.zeros((SHAPE[0], 5, 5), int)
-    with pytest.raises(DataError, match=r"Received: a predicted mask of shape \(12, 10\)"):
+    with pytest.raises(DataError, match=r"\(None, 12, 10, 4\) for labels of shape \(None, 5, 5\)"):
         assess(disteval.SegmentationEval((X, y), NAMES), y, 4)

@@ -62,6 +62,30 @@ def classifier(classes: int = 10) -> keras.Model:
     return model
 
 
+def mixed(count: int) -> tf.data.Dataset:
+    """Batches of inputs of all kinds, and whether the digit is at least 5, one-hot."""
+    photos = np.repeat(DIGITS[:count] * 2 - 1, 3, axis=-1)
+    facts = DIGITS[:count].mean(axis=2)[:, :3, 0]
+    facts[0, 1] = np.nan
+    notes = [f"a <b>{name}</b>" for name in LABELS[:count]]
+    x = {"photo": photos, "depth": DIGITS[:count], "note": notes, "facts": facts}
+    y = keras.utils.to_categorical(LABELS[:count] >= 5, 2)
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+
+
+def mixed_classifier() -> keras.Model:
+    """Takes what `mixed` yields; the text is a scalar, to which Keras adds a dimension."""
+    photo, depth = keras.Input((8, 8, 3), name="photo"), keras.Input((8, 8, 1), name="depth")
+    note, facts = keras.Input((1,), dtype="string", name="note"), keras.Input((3,), name="facts")
+    tokens = keras.layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=3)(note)
+    parts = [photo, depth, keras.layers.Embedding(4, 2)(tokens), facts]
+    flat = keras.layers.Concatenate()([keras.layers.Flatten()(part) for part in parts[:3]])
+    inputs = {"photo": photo, "depth": depth, "note": note, "facts": facts}
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
+    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    return model
+
+
 def regressor() -> keras.Model:
     """Least squares on scikit-learn's diabetes data."""
     x, y = load_diabetes(return_X_y=True)

@@ -101,6 +101,26 @@ def worst() -> None:
     finish("worst", lambda: {})
 
 
+def mixed() -> None:
+    """A dataset of images, text and numbers, with labels one-hot."""
+    start("mixed")
+    dataset = data.mixed(100)
+    evaluation = disteval.ClassificationEval(
+        dataset, class_names=["low", "high"], image_key="photo", backend=replicas.BACKEND
+    )
+    model = train("mixed", data.mixed_classifier, dataset.take(1), None, evaluation)
+
+    def values() -> dict[str, float]:
+        y = data.LABELS[:100] >= 5
+        high = model.predict(dataset, verbose=0)[:, 1]
+        return {
+            "loss": metrics.log_loss(y, high),
+            "accuracy": metrics.accuracy_score(y, high > 0.5),
+        }
+
+    finish("mixed", values)
+
+
 def regression() -> None:
     start("regression")
     x, y = load_diabetes(return_X_y=True)
@@ -207,6 +227,7 @@ tasks = {
     "classification": classification,
     "wide": wide_classification,
     "worst": worst,
+    "mixed": mixed,
     "regression": regression,
     "segmentation": segmentation,
     "detection": detection,

@@ -1,0 +1,57 @@
+"""Logs a run with each ready-made evaluator that the page shows in a way of its own."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+import wandb
+
+import disteval
+import tasks_data as data
+
+keras = tf.keras
+EPOCHS = 2
+
+
+def worst() -> None:
+    model = data.classifier()
+    model.optimizer.learning_rate = 0.5
+    x, y = data.DIGITS[:300], data.LABELS[:300]
+    evaluation = disteval.ClassificationEval(
+        (x, y), class_names=data.NAMES, rows="worst", num_rows=30, keep_local=True
+    )
+    model.fit(x, y, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
+
+
+def several() -> None:
+    x, y = data.DIGITS[:80], data.LABELS[:80]
+    hot = np.stack([y % 2 == 0, y > 4, y % 3 == 0], axis=1).astype(np.float32)
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "sigmoid")]
+    model = keras.Sequential(layers)
+    model.compile("adam", "binary_crossentropy")
+    evaluation = disteval.ClassificationEval(
+        (x, hot), class_names=["even", "large", "threefold"], multi_label=True
+    )
+    model.fit(x, hot, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
+
+
+def masks() -> None:
+    canvases = data.canvases(30)
+    x, y = canvases["images"], canvases["masks"]
+    evaluation = disteval.SegmentationEval((x, y), ["background", *data.NAMES], data.IGNORED)
+    data.segmenter().fit(x[:8], y[:8], epochs=EPOCHS, verbose=0, callbacks=[evaluation])
+
+
+def boxes() -> None:
+    canvases = data.canvases(30)
+    x, y = canvases["images"], {name: canvases[name] for name in ("boxes", "classes")}
+    evaluation = disteval.DetectionEval((x, y), data.NAMES, score_threshold=0.1)
+    few = {name: part[:8] for name, part in y.items()}
+    data.detector().fit(x[:8], few, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
+
+
+for name in sys.argv[1:]:
+    with wandb.init(project="evaluations", id=name):
+        globals()[name]()
