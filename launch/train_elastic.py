@@ -51,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
     return parser.parse_args()
 
@@ -61,7 +62,7 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     use_gpu(hvd.local_rank())
     keras.utils.set_random_seed(1)
     data, validation = load_data(args.dataset, "horovod")
-    model = build_model(data[0].shape[1:], "horovod")
+    model = build_model(data[0].shape[1:], "horovod", args.learning_rate)
     model.optimizer.build(model.trainable_variables)
     read_wandb_key()  # on each rank: any of them may become the chief
     if hvd.rank() == 0:

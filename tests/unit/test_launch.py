@@ -209,7 +209,7 @@ def test_slurm_starts_a_worker_for_each_node(tree: Path, tools: Path) -> None:
     assert result.returncode == 0, result.stderr
     workers = read_workers(result.stdout)
     assert [workers[i][0] for i in (0, 1)] == [{"worker": ["node1:20007", "node2:20007"]}] * 2
-    assert [workers[i][1].split()[0] for i in (0, 1)] == ["key=not-a-real-key", "key=none"]
+    assert [workers[i][1].split()[0] for i in (0, 1)] == ["key=none", "key=none"]
 
 
 def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
@@ -225,7 +225,15 @@ def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
 def test_train_help() -> None:
     result = run(sys.executable, TOP / "launch/train.py", "--help")
     assert result.returncode == 0, result.stderr
-    for option in ("--dataset", "--epochs", "--batch-size", "--samples", "--backend", "--replicas"):
+    for option in (
+        "--dataset",
+        "--epochs",
+        "--batch-size",
+        "--learning-rate",
+        "--samples",
+        "--backend",
+        "--replicas",
+    ):
         assert option in result.stdout
 
 
