@@ -227,20 +227,20 @@ def _horovod_traps(facts: dict[str, Any]) -> Iterator[Trap]:
         return  # nothing could be imported
     horovod = facts["horovod"]
     missing = [tool for tool in ("c++", "cmake", "make") if shutil.which(tool) is None]
-    if "error" in horovod and missing:
-        yield Trap(
-            "build-tools",
-            f"Horovod cannot be used ({horovod['error']}), and to build it here "
-            f"{', '.join(missing)} are missing.",
-            "apt install g++ make cmake; then bash launch/setup.sh --horovod. Not needed for one "
-            "device, MirroredStrategy and MultiWorkerMirroredStrategy.",
-            fatal=False,
-        )
-    elif "error" in horovod and horovod["error"] != "not installed":
+    if "error" in horovod and horovod["error"] != "not installed":
         yield Trap(
             "horovod",
             f"Horovod cannot be used: {horovod['error']}",
             "It was built for another TensorFlow, most likely: bash launch/setup.sh --horovod",
+        )
+    if missing:
+        yield Trap(
+            "build-tools",
+            f"Horovod cannot be built here{' again' if 'version' in horovod else ''}, without "
+            f"{', '.join(missing)}.",
+            "apt install g++ make cmake; then bash launch/setup.sh --horovod. Not needed for one "
+            "device, MirroredStrategy and MultiWorkerMirroredStrategy.",
+            fatal=False,
         )
     if "version" in horovod and facts["tf.keras"].startswith("keras "):
         yield Trap(

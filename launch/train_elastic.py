@@ -15,7 +15,16 @@ import numpy as np
 import tensorflow as tf
 import wandb
 from horovod.common.elastic import ObjectState
-from train import DigitsEval, build_model, load_data, read_wandb_key, shard, tf_variables, use_gpu
+from train import (
+    DigitsEval,
+    build_model,
+    load_data,
+    read_wandb_key,
+    shard,
+    start_wandb,
+    tf_variables,
+    use_gpu,
+)
 
 keras = tf.keras
 
@@ -64,9 +73,8 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     data, validation = load_data(args.dataset, "horovod")
     model = build_model(data[0].shape[1:], "horovod", args.learning_rate)
     model.optimizer.build(model.trainable_variables)
-    read_wandb_key()  # on each rank: any of them may become the chief
     if hvd.rank() == 0:
-        wandb.init(project="disteval-demo", config=vars(args))
+        start_wandb(args)
     evaluation = DigitsEval(
         data_table_columns=["index", "image", "label"],
         pred_table_columns=["epoch", "index", "image", "label", "predicted", "confidence"],
@@ -83,6 +91,8 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     def train(state: ModelState) -> None:
         # Again after each loss: the ranks, the shards and perhaps the chief are others.
         x, y = shard(data, hvd.rank(), hvd.size())
+        if hvd.rank() == 0:
+            read_wandb_key()  # for a chief that was none before, and goes on with the run
         model.train_function = None  # the compiled step knows how many ranks there were
         callbacks.on_train_begin()
         while state.epoch < args.epochs:

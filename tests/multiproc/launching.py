@@ -85,6 +85,8 @@ def exposures(key: str) -> set[str]:
 
 def _is_another_rank(variables: dict[str, str]) -> bool:
     """Whether an environment is that of a rank, and not of rank 0."""
+    if "HOROVOD_ELASTIC" in variables:
+        return False  # ranks get other numbers, and the variables keep those of the start
     if "TF_CONFIG" in variables:
         return json.loads(variables["TF_CONFIG"])["task"]["index"] != 0
     rank = variables.get("HOROVOD_RANK", variables.get("SLURM_PROCID", "0"))

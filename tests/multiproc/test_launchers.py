@@ -118,7 +118,9 @@ def test_horovod_on_two_hosts(
     if with_file:
         (tmp_path / "hosts").write_text(f"{HERE} slots=1\n{THERE} slots=1\n")
         where = ["--hostfile", tmp_path / "hosts"]
-    compare(run("horovod.sh", "-np", "2", *where, inside=hosts.inside, PATH=hosts.path))
+    # Horovod keeps the interfaces of hosts in a file there, by the names of the hosts.
+    home = {"HOME": str(tmp_path)}
+    compare(run("horovod.sh", "-np", "2", *where, inside=hosts.inside, PATH=hosts.path, **home))
 
 
 @needs_hosts

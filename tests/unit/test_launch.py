@@ -130,6 +130,9 @@ def test_elastic_horovod_launcher(tree: Path, tools: Path) -> None:
     script = f"python {tree}/launch/train_elastic.py --epochs 2"
     options = options.removeprefix("-np 3 ")
     assert result.stdout == f"--gloo -np 3 {options} {script}\n"
+    assert "--network-interfaces lo" in result.stderr, "Horovod would wait for a second host"
+    result = run(*launcher, "--network-interfaces", "lo", env={"PATH": str(tools)})
+    assert "--network-interfaces" not in result.stderr
     result = run(*launcher, "--mpi", env={"PATH": str(tools)})
     assert (result.returncode, result.stderr.splitlines()[-1]) == (
         1, "Elastic training needs --gloo."
