@@ -124,7 +124,9 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
     """Returns the line that says what failed: the last one with an error, or the last one."""
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    output = (done.stdout + done.stderr).splitlines()
+    # Horovod's own last error says only that there were others.
+    lines = [line for line in output if line.strip() and "Horovod detected that" not in line]
     named = [line for line in lines if "Error: " in line or "no end within" in line]
     return (named or lines or [f"exit status {done.returncode}"])[-1].strip()
 

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -52,10 +53,10 @@ def examine(**kwargs: Any) -> tuple[int, dict[str, Any], dict[str, dict[str, Any
     return done.returncode, answer["facts"], {trap["name"]: trap for trap in answer["traps"]}
 
 
-def plant(folder: Path, name: str, text: str = "") -> None:
+def plant(folder: Path, name: str) -> None:
     """Makes a package that comes before the installed one, and cannot be imported."""
     (folder / name).mkdir(parents=True)
-    (folder / name / "__init__.py").write_text(text or f'raise ImportError("{name} is broken")\n')
+    (folder / name / "__init__.py").write_text(f'raise ImportError("{name} is broken")\n')
 
 
 def closed_port() -> int:
@@ -129,14 +130,12 @@ def test_finds_a_wandb_without_pillow_and_a_login(
     tmp_path: Path, wandb_backend: WandbBackend
 ) -> None:
     plant(tmp_path, "PIL")
-    plant(tmp_path, "horovod", "raise ImportError('not for this TensorFlow')\n")
     env = wandb_backend.client_env("doctor") | {"WANDB_API_KEY": None, "HOME": str(tmp_path)}
     status, facts, traps = examine(stubs=tmp_path, **env)
     assert status == 1
     assert "pip install" in traps["pillow"]["advice"]
     assert facts["wandb_server"] == f"{wandb_backend.url} answers, not logged in"
     assert "wandb login" in traps["wandb-login"]["advice"]
-    assert traps.keys() == {"pillow", "wandb-login", "horovod"}, "tools to build are here"
 
 
 @needs_horovod
@@ -181,9 +180,9 @@ def test_a_healthy_machine(wandb_backend: WandbBackend) -> None:
 def test_a_machine_with_keras_2_and_without_cmake(tmp_path: Path) -> None:
     for tool in ("c++", "make"):
         (tmp_path / tool).symlink_to("/bin/true")
-    path = f"{tmp_path}:{tmp_path / 'python'}"
-    (tmp_path / "python").symlink_to(Path(sys.executable).parent)
-    done = doctor(WANDB_MODE="offline", TF_USE_LEGACY_KERAS="1", PATH=path)
+    for tool in ("env", "sh"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))  # for horovodrun
+    done = doctor(WANDB_MODE="offline", TF_USE_LEGACY_KERAS="1", PATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:9])
     assert lines["Keras"].endswith(f"tf.keras is tf_keras {importlib.metadata.version('tf_keras')}")
