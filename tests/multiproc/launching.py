@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from multiproc.running import BIN, check
+from multiproc.running import BIN
 from wandb_backend.fixture import WandbBackend
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
@@ -94,8 +94,34 @@ def _is_another_rank(variables: dict[str, str]) -> bool:
 
 
 def read(backend: WandbBackend) -> dict[str, Any]:
-    """The tables of the run that was started last."""
-    env = backend.client_env("reader")
-    run_id = list(backend.state()["runs"])[-1].split("/")[-1]
-    output = check("read_tables.py", run_id, "disteval-demo", env=env)
-    return json.loads(output.splitlines()[-1])
+    """The tables of the run that was started last, as the server has them.
+
+    Returns:
+        The `data` table, the `predictions` by version, and the names of the artifacts that the
+        run `used`. Cells with an image are its digest.
+    """
+    state = backend.state()
+    run_id = list(state["runs"])[-1].split("/")[-1]
+    used = [artifact for artifact in state["artifacts"] if run_id in artifact["used_by"]]
+    versions = [a for a in state["artifacts"] if a["collection"] == f"run_{run_id}_pred"]
+    assert not any(artifact["dangling"] for artifact in [*used, *versions])
+    (data,) = (artifact for artifact in used if artifact["type"] == "dataset")
+    return {
+        "data": _table(backend, data, "val_data"),
+        "predictions": {a["version"]: _table(backend, a, "eval_data") for a in versions},
+        "used": [f"{artifact['collection']}:{artifact['version']}" for artifact in used],
+    }
+
+
+def _table(backend: WandbBackend, artifact: dict[str, Any], name: str) -> dict[str, Any]:
+    content = backend.content(artifact, f"{name}.table.json")
+    rows = [
+        [cell["sha256"] if isinstance(cell, dict) else cell for cell in row]
+        for row in content["data"]
+    ]
+    return {
+        "columns": content["columns"],
+        "rows": rows,
+        "aliases": sorted(artifact["aliases"]),
+        "metadata": artifact["metadata"],
+    }
