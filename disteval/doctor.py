@@ -124,7 +124,9 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
     """Returns the line that says what failed: the last one with an error, or the last one."""
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    output = (done.stdout + done.stderr).splitlines()
+    # Horovod's own last error says only that there were others.
+    lines = [line for line in output if line.strip() and "Horovod detected that" not in line]
     named = [line for line in lines if "Error: " in line or "no end within" in line]
     return (named or lines or [f"exit status {done.returncode}"])[-1].strip()
 
@@ -227,20 +229,20 @@ def _horovod_traps(facts: dict[str, Any]) -> Iterator[Trap]:
         return  # nothing could be imported
     horovod = facts["horovod"]
     missing = [tool for tool in ("c++", "cmake", "make") if shutil.which(tool) is None]
-    if "error" in horovod and missing:
-        yield Trap(
-            "build-tools",
-            f"Horovod cannot be used ({horovod['error']}), and to build it here "
-            f"{', '.join(missing)} are missing.",
-            "apt install g++ make cmake; then bash launch/setup.sh --horovod. Not needed for one "
-            "device, MirroredStrategy and MultiWorkerMirroredStrategy.",
-            fatal=False,
-        )
-    elif "error" in horovod and horovod["error"] != "not installed":
+    if "error" in horovod and horovod["error"] != "not installed":
         yield Trap(
             "horovod",
             f"Horovod cannot be used: {horovod['error']}",
             "It was built for another TensorFlow, most likely: bash launch/setup.sh --horovod",
+        )
+    if missing:
+        yield Trap(
+            "build-tools",
+            f"Horovod cannot be built here{' again' if 'version' in horovod else ''}, without "
+            f"{', '.join(missing)}.",
+            "apt install g++ make cmake; then bash launch/setup.sh --horovod. Not needed for one "
+            "device, MirroredStrategy and MultiWorkerMirroredStrategy.",
+            fatal=False,
         )
     if "version" in horovod and facts["tf.keras"].startswith("keras "):
         yield Trap(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -24,7 +25,8 @@ def facts() -> dict[str, Any]:
     package = tf.keras.Model.__module__.split(".")[0]
     return {
         "tensorflow": tf.__version__,
-        "tf.keras": f"{package} {tf.keras.__version__}",
+        # Keras 2 as tf.keras has no version of its own.
+        "tf.keras": f"{package} {importlib.import_module(package).__version__}",
         "devices": [
             f"{len(devices)} {kind}"
             for kind in ("GPU", "CPU")

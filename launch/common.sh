@@ -23,3 +23,15 @@ use_venv() {
         say "No $venv (bash launch/setup.sh makes it): using $(command -v python)"
     fi
 }
+
+# Ranks get the W&B key in a file of this machine that only this user can read, instead of a
+# variable; train.py reads it, on rank 0. If rank 0 is on another machine: `wandb login` there.
+hide_wandb_key() {
+    [[ -n ${WANDB_API_KEY:-} ]] || return 0
+    DISTEVAL_WANDB_KEY_FILE=$(mktemp)
+    # shellcheck disable=SC2064 # The name of now, not the one at exit.
+    trap "rm -f '$DISTEVAL_WANDB_KEY_FILE'" EXIT
+    printf '%s' "$WANDB_API_KEY" >"$DISTEVAL_WANDB_KEY_FILE"
+    unset WANDB_API_KEY
+    export DISTEVAL_WANDB_KEY_FILE
+}

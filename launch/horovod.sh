@@ -43,8 +43,13 @@ main() {
     [[ -z $elastic || $controller == --gloo ]] || die "Elastic training needs --gloo."
     use_venv
     command -v horovodrun >/dev/null || die "No horovodrun: bash launch/setup.sh --horovod builds it."
+    # horovodrun writes its whole environment on the command line of every rank, where `ps` shows it
+    # to everyone on the machine.
     hide_wandb_key
     if [[ -n $elastic ]]; then
+        [[ " ${options[*]} " == *" --network-interfaces "* ]] ||
+            say "Two hosts have to be there, for Horovod to find the interfaces that both have." \
+                "On one machine: --network-interfaces lo"
         script=${script:-$launch/train_elastic.py}
     else
         script=${script:-$launch/train.py}
@@ -60,19 +65,6 @@ default_ranks() {
         gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU' || true)
     fi
     echo $((gpus > 0 ? gpus : 2))
-}
-
-# horovodrun writes its whole environment on the command line of every rank, where `ps` shows it to
-# everyone on the machine. So the key goes through a file that only this user can read, and
-# train.py reads it on rank 0. When rank 0 is on another machine, use `wandb login` there.
-hide_wandb_key() {
-    [[ -n ${WANDB_API_KEY:-} ]] || return 0
-    DISTEVAL_WANDB_KEY_FILE=$(mktemp)
-    # shellcheck disable=SC2064 # The name of now, not the one at exit.
-    trap "rm -f '$DISTEVAL_WANDB_KEY_FILE'" EXIT
-    printf '%s' "$WANDB_API_KEY" >"$DISTEVAL_WANDB_KEY_FILE"
-    unset WANDB_API_KEY
-    export DISTEVAL_WANDB_KEY_FILE
 }
 
 main "$@"

@@ -70,8 +70,9 @@ check() {
     {
         printf '%-10s ' "$name"
         "$venv/bin/python" -c '
-import platform, numpy, tensorflow as tf, wandb
-versions = platform.python_version(), tf.__version__, tf.keras.__version__, wandb.__version__
+import importlib, platform, numpy, tensorflow as tf, wandb
+keras = importlib.import_module(tf.keras.Model.__module__.split(".")[0])
+versions = platform.python_version(), tf.__version__, keras.__version__, wandb.__version__
 print("%-8s %-11s %-8s %-8s %-6s " % (*versions, numpy.__version__), end="")' 2>/dev/null
         printf '%-26s %s\n' "$unit" "$multi"
     } >>"$folder/table"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 
@@ -31,7 +30,8 @@ def serve(nodes: str, command: list[str]) -> int:
     """Starts the meeting place and then, through srun, this script for each rank."""
     server = RendezvousServer()
     address = {
-        "HOROVOD_GLOO_RENDEZVOUS_ADDR": socket.gethostbyname(socket.gethostname()),
+        # Of this node, whose own idea of its address may be one of loopback.
+        "HOROVOD_GLOO_RENDEZVOUS_ADDR": nodes.split()[0],
         "HOROVOD_GLOO_RENDEZVOUS_PORT": str(server.start()),
         "HOROVOD_CONTROLLER": "gloo",
         "HOROVOD_CPU_OPERATIONS": "gloo",
@@ -48,8 +48,6 @@ def become_rank(nodes: str, command: list[str]) -> None:
     """Turns this task into its rank."""
     rank = int(os.environ["SLURM_PROCID"])
     os.environ.update(create_slot_env_vars(plan(nodes.split())[rank]))
-    if rank:
-        os.environ.pop("WANDB_API_KEY", None)  # rank 0 alone talks to W&B
     os.execvp(command[0], command)
 
 

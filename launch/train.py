@@ -69,6 +69,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
     parser.add_argument(
         "--backend",
@@ -176,7 +177,7 @@ def shard(data: Split, rank: int, size: int) -> Split:
     return x[rank::size][:length], y[rank::size][:length]
 
 
-def build_model(shape: tuple[int, ...], backend: str) -> keras.Model:
+def build_model(shape: tuple[int, ...], backend: str, learning_rate: float) -> keras.Model:
     inputs = keras.Input(shape)
     x = keras.layers.Rescaling(1 / 255)(inputs)
     x = keras.layers.Conv2D(16, 3, padding="same", activation="relu")(x)
@@ -187,7 +188,7 @@ def build_model(shape: tuple[int, ...], backend: str) -> keras.Model:
     outputs = keras.layers.Dense(10)(x)
     model = (HorovodModel if backend == "horovod" else keras.Model)(inputs, outputs)
     model.compile(
-        optimizer=keras.optimizers.Adam(1e-3),
+        optimizer=keras.optimizers.Adam(learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=False,  # Horovod's operations cannot be compiled by XLA
@@ -228,7 +229,7 @@ def main() -> None:
     train, validation = load_data(args.dataset, args.backend)
     x, y = shard(train, rank, size)
     with strategy.scope():
-        model = build_model(x.shape[1:], args.backend)
+        model = build_model(x.shape[1:], args.backend, args.learning_rate)
     if args.backend == "horovod":
         broadcast_weights(model)
 

@@ -15,7 +15,16 @@ import numpy as np
 import tensorflow as tf
 import wandb
 from horovod.common.elastic import ObjectState
-from train import DigitsEval, build_model, load_data, read_wandb_key, shard, tf_variables, use_gpu
+from train import (
+    DigitsEval,
+    build_model,
+    load_data,
+    read_wandb_key,
+    shard,
+    start_wandb,
+    tf_variables,
+    use_gpu,
+)
 
 keras = tf.keras
 
@@ -51,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
     return parser.parse_args()
 
@@ -61,11 +71,10 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     use_gpu(hvd.local_rank())
     keras.utils.set_random_seed(1)
     data, validation = load_data(args.dataset, "horovod")
-    model = build_model(data[0].shape[1:], "horovod")
+    model = build_model(data[0].shape[1:], "horovod", args.learning_rate)
     model.optimizer.build(model.trainable_variables)
-    read_wandb_key()  # on each rank: any of them may become the chief
     if hvd.rank() == 0:
-        wandb.init(project="disteval-demo", config=vars(args))
+        start_wandb(args)
     evaluation = DigitsEval(
         data_table_columns=["index", "image", "label"],
         pred_table_columns=["epoch", "index", "image", "label", "predicted", "confidence"],
@@ -82,6 +91,8 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     def train(state: ModelState) -> None:
         # Again after each loss: the ranks, the shards and perhaps the chief are others.
         x, y = shard(data, hvd.rank(), hvd.size())
+        if hvd.rank() == 0:
+            read_wandb_key()  # for a chief that was none before, and goes on with the run
         model.train_function = None  # the compiled step knows how many ranks there were
         callbacks.on_train_begin()
         while state.epoch < args.epochs:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the wheel, installs it in an empty environment, and runs the README's first example from it.
+# All that it needs is installed as well, as its metadata say: pip's cache makes that a minute.
 set -euo pipefail
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-$tests/../.venv/bin/python}
@@ -14,6 +15,7 @@ wheel=$(echo "$work"/disteval-*.whl)
 cd "$work"
 WANDB_MODE=offline WANDB_DIR=$work TF_CPP_MIN_LOG_LEVEL=3 venv/bin/python example.py
 ls wandb/offline-run-*/run-*.wandb
+venv/bin/python -m disteval report wandb # from the templates in the wheel
 venv/bin/python -c "
 import importlib.metadata, os, disteval
 assert disteval.__file__.startswith(os.path.realpath('venv')), disteval.__file__

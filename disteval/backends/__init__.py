@@ -1,8 +1,29 @@
 """Engines that run an evaluation on several replicas.
 
-An engine is one file here, with a subclass of `Backend`; `get_backend` chooses one. A new engine
-says who it is (`rank`, `size`), under which strategy its local replicas run, and how bytes
-travel (`exchange`, `gather`, `broadcast`). Nothing else in the package knows the engines.
+`get_backend` chooses one; nothing else in the package knows which ones there are. To add an engine:
+
+1. Write one file here, with a subclass of `Backend` if it is one process, or of
+   `peers.PeerBackend` if it is several.
+
+   - `name` and `strategy` go to `super().__init__`. `strategy` is the `tf.distribute.Strategy`
+     whose replicas in this process evaluate the shard of this rank, each a part of it.
+   - `rank` and `size` are properties, asked anew each time: the number of this process from 0, and
+     how many there are. Rank 0 is the chief. `local_replicas` counts the replicas of this process
+     and is the same on all ranks.
+   - `_send(record, payload)` is one collective that every rank enters: the bytes of `record` (of
+     any length, another one on each rank) reach all ranks, those of `payload` the chief.
+     Agreements, signs of life, gathers and broadcasts are made of it. It has to work on a thread
+     beside the collectives of a training, and wraps what blocks in `_run`, so that its failures
+     become a `ReplicaError`. `horovod.py` is an example with a true gather, `multiworker.py` one
+     without.
+   - `_broadcast(value)` and `_whereabouts()` may be replaced by something faster, and something
+     that tells where a silent rank was last seen.
+
+   What the engine needs (a package, a launcher, a variable) is checked in `__init__`, with a
+   `DistEvalError` that says what to do. Import the engine's package in its own file only.
+2. Add its name to `NAMES`, and to `get_backend` when `"auto"` chooses it and why.
+3. Add a way to launch it to `tests/multiproc/running.py` and `tests/multiproc/scripts/replicas.py`.
+   `predict_exactly.py`, `train_with_tables.py` and the faults then run on it.
 """
 
 from __future__ import annotations
@@ -17,10 +38,8 @@ from disteval.errors import DistEvalError
 
 NAMES = ("auto", "single", "mirrored", "horovod", "multiworker")
 
-_STRATEGIES: dict[str, type] = {
-    "mirrored": tf.distribute.MirroredStrategy,
-    "multiworker": tf.distribute.MultiWorkerMirroredStrategy,
-}
+# By their public names, which are not those of the classes behind them.
+_STRATEGIES = {"mirrored": "MirroredStrategy", "multiworker": "MultiWorkerMirroredStrategy"}
 
 __all__ = ["NAMES", "Backend", "get_backend"]
 
@@ -57,7 +76,7 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
     if backend in ("mirrored", "multiworker") and name != backend and model is not None:
         raise DistEvalError(
             f'backend="{backend}" needs a model that was built in the scope of a '
-            f"tf.distribute.{_STRATEGIES[backend].__name__}. Received: a model of "
+            f"tf.distribute.{_STRATEGIES[backend]}. Received: a model of "
             f"{type(strategy).__name__}. Build it in `with strategy.scope():`, or use "
             'backend="auto".'
         )
@@ -88,9 +107,10 @@ def _strategy_of(model: Any) -> tf.distribute.Strategy:
 
 def _name_of(strategy: tf.distribute.Strategy) -> str:
     """Returns the engine for a strategy."""
-    return next(
-        (name for name, kind in _STRATEGIES.items() if isinstance(strategy, kind)), "single"
-    )
+    for name, kind in _STRATEGIES.items():
+        if isinstance(strategy, getattr(tf.distribute, kind)):
+            return name
+    return "single"
 
 
 def _horovod_has_peers() -> bool:

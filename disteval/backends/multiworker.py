@@ -109,4 +109,26 @@ def describes_workers() -> bool:
 
 
 def _resolver() -> Any:
-    return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    """Returns who `TF_CONFIG` says that this process is, and how many there are.
+
+    Raises:
+        DistEvalError: It says no such thing.
+    """
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    try:
+        cluster = resolver.cluster_spec().as_dict()
+        members = cluster.get(resolver.task_type, ())
+        known = not cluster or (
+            resolver.task_type in ("chief", "worker")
+            and int(resolver.task_id) in range(len(members))
+        )
+    except (AttributeError, TypeError, ValueError):  # no JSON, or another form
+        known = False
+    if not known:
+        raise DistEvalError(
+            "TF_CONFIG does not say which worker this is. "
+            f"Received: {os.environ.get('TF_CONFIG')!r}. Expected: "
+            '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}, '
+            "where N is a place in that list, as launch/multiworker.sh sets it."
+        )
+    return resolver

@@ -1,7 +1,7 @@
-"""Other hosts on this machine: addresses of loopback that Horovod reaches by ssh.
+"""Two hosts on this machine: their names, a network between them, and `ssh` from one to the other.
 
-Horovod starts ranks itself on hosts whose address belongs to an interface, and the only one of
-loopback that does is 127.0.0.1. For 127.0.0.2 it calls `ssh`, which gets there all the same.
+The first has the network of this machine, and the second one a network namespace. Both have a host
+name and an `/etc/hosts` of their own, since Horovod's Gloo looks up the address of its host there.
 """
 
 from __future__ import annotations
@@ -9,81 +9,105 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from multiproc.running import free_ports
+HERE, THERE = "node1", "node2"
+# ip(8) is not on every PATH.
+IP = shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
-HERE, THERE = "127.0.0.1", "127.0.0.2"
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-
-SERVER = """
-Port {port}
-ListenAddress {there}
-HostKey {folder}/key
-AuthorizedKeysFile {folder}/key.pub
-StrictModes no
-UsePAM no
-PidFile none
-"""
-CLIENT = """
-Port {port}
-IdentityFile {folder}/key
-UserKnownHostsFile {folder}/known_hosts
-LogLevel ERROR
-"""
-# Without a server: a host that is reached by a shell of its own. Horovod's options have no values
-# but those of -o; then come the host and the command.
-LOCAL = """
-while [ "$1" = -o ]; do shift 2; done
+# Runs a command on a host.
+ENTER = """#!/bin/sh
+name=$1
 shift
-echo "$*" >> {folder}/calls
-exec env -i PATH=/usr/bin:/bin sh -c "$*"
+[ "$name" != {THERE} ] || in={namespace}
+exec ${{in:+{IP} netns exec $in}} unshare --uts --mount sh -c \\
+    'mount --bind {folder}/hosts /etc/hosts && hostname "$0" && exec "$@"' "$name" "$@"
 """
+# Horovod's options all have values, and some of them come after the host.
+SSH = """#!/bin/sh
+host=
+while true; do
+    case $1 in
+        -*) shift 2 ;;
+        *) [ -z "$host" ] || break; host=$1; shift ;;
+    esac
+done
+exec {folder}/enter "$host" env -i PATH=/usr/bin:/bin HOME="$HOME" sh -c "$*"
+"""
+# A job of two nodes with one task each; Slurm itself ends the others when one fails.
+SRUN = """#!/bin/bash
+while [[ $1 == --* ]]; do shift; done
+SLURM_PROCID=0 "$@" &
+SLURM_PROCID=1 {folder}/enter {THERE} "$@" &
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+wait -n && wait -n
+"""
+SCONTROL = """#!/bin/sh
+printf '{HERE}\\n{THERE}\\n'
+"""
+
+
+class Hosts(NamedTuple):
+    """Two hosts.
+
+    Attributes:
+        inside: What runs a command on the first one.
+        path: A PATH with `ssh`, and with `srun` and `scontrol` of a job on both.
+    """
+
+    inside: list[str]
+    path: str
+
+    @property
+    def slurm(self) -> dict[str, str]:
+        """The environment of a Slurm job."""
+        return {
+            "SLURM_JOB_ID": str(os.getpid()),
+            "SLURM_JOB_NODELIST": "node[1-2]",
+            "SLURM_TASKS_PER_NODE": "1(x2)",
+        }
+
+
+def can_make_hosts() -> bool:
+    """Whether this process may make namespaces."""
+    if IP is None or os.geteuid() != 0:
+        return False
+    unshare = ["unshare", "--net", "--uts", "--mount", "true"]
+    return not subprocess.run(unshare, capture_output=True).returncode
 
 
 @contextlib.contextmanager
-def other_host(folder: Path) -> Iterator[dict[str, str]]:
-    """Makes `THERE` a host; yields the environment in which `ssh` reaches it.
+def two_hosts(folder: Path) -> Iterator[Hosts]:
+    """Makes two hosts, for as long as the context lasts.
 
     Args:
-        folder: Keys and configuration go here, and the command `ssh` that knows them.
+        folder: Where their commands go.
     """
+    number = os.getpid()
+    namespace, link = f"disteval-{number}", f"dev{number}"
+    network = f"198.18.{number % 256}"  # of a block that no network uses, but tests
     folder.mkdir()
-    ssh = folder / "ssh"
-    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
-    real = shutil.which("ssh")
-    if SSHD is None or real is None:
-        ssh.write_text("#!/bin/sh" + LOCAL.format(folder=folder))
-        ssh.chmod(0o755)
-        yield environment
-        return
-    (port,) = free_ports(1)
-    values = {"port": port, "there": THERE, "folder": folder}
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True
-    )
-    (folder / "sshd_config").write_text(SERVER.format(**values))
-    (folder / "ssh_config").write_text(CLIENT.format(**values))
-    ssh.write_text(f'#!/bin/sh\nexec {real} -F {folder}/ssh_config "$@"\n')
-    ssh.chmod(0o755)
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # where it gives up its rights; a service makes it
-    with (folder / "sshd.log").open("w") as log:
-        server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=log)
+    (folder / "hosts").write_text(f"127.0.0.1 localhost\n{network}.1 {HERE}\n{network}.2 {THERE}\n")
+    commands = {"enter": ENTER, "ssh": SSH, "srun": SRUN, "scontrol": SCONTROL}
+    for name, text in commands.items():
+        values = {"folder": folder, "namespace": namespace, "IP": IP, "HERE": HERE, "THERE": THERE}
+        (folder / name).write_text(text.format(**values))
+        (folder / name).chmod(0o755)
+    _ip("netns", "add", namespace)
     try:
-        _wait_for(server, port)
-        yield environment
+        _ip("link", "add", link, "type", "veth", "peer", "name", link, "netns", namespace)
+        _ip("address", "add", f"{network}.1/30", "dev", link)
+        _ip("link", "set", link, "up")
+        _ip("-n", namespace, "address", "add", f"{network}.2/30", "dev", link)
+        _ip("-n", namespace, "link", "set", link, "up")
+        _ip("-n", namespace, "link", "set", "lo", "up")
+        yield Hosts([str(folder / "enter"), HERE], f"{folder}:{os.environ['PATH']}")
     finally:
-        server.terminate()
-        server.wait(timeout=30)
+        _ip("netns", "delete", namespace)  # and the link with it
 
 
-def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
-    while server.poll() is None:
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection((THERE, port), timeout=10).close()
-            return
-    raise AssertionError(f"sshd ended with {server.returncode}")
+def _ip(*args: str) -> None:
+    subprocess.run([str(IP), *args], check=True)

@@ -81,14 +81,29 @@ def free_ports(count: int) -> list[int]:
 
 
 def run_workers(count: int, command: list[str]) -> int:
-    """Runs a command as workers of MultiWorkerMirroredStrategy; the first status that is not 0."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(count)]}
-    configs = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(count)]
+    """Runs a command as workers of MultiWorkerMirroredStrategy; 1 if one of them fails.
+
+    A worker that stops has ended; it is killed when the others have ended as well.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    # TF_CONFIG knows clusters with a chief, as here those of two processes, and without one.
+    cluster = {"worker": addresses}
+    if count == 2:
+        cluster = {"chief": addresses[:1], "worker": addresses[1:]}
+    configs = [
+        {"cluster": cluster, "task": {"type": task_type, "index": index}}
+        for task_type, members in cluster.items()
+        for index in range(len(members))
+    ]
     workers = [
         subprocess.Popen(command, env=os.environ | {"TF_CONFIG": json.dumps(config)})
         for config in configs
     ]
-    return next((status for status in [worker.wait() for worker in workers] if status), 0)
+    statuses = [os.waitpid(worker.pid, os.WUNTRACED)[1] for worker in workers]
+    for worker, status in zip(workers, statuses, strict=True):
+        if os.WIFSTOPPED(status):
+            worker.kill()
+    return int(any(statuses))
 
 
 def _defaults(launch: Launch) -> dict[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from multiproc.launching import launch, read
 from multiproc.running import SCRIPTS
-from multiproc.test_launchers import launch, read
 from wandb_backend.fixture import WandbBackend
 
 # For Horovod three hosts, since it uses a host no more on which a rank failed.

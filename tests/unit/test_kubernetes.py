@@ -1,12 +1,23 @@
-"""The job for Kubernetes, as far as it can be checked without a cluster."""
+"""The job for Kubernetes, as far as it can be checked without a cluster.
+
+`mpijob.schema.json` is the schema with which a cluster checks a job of the MPI Operator, pods
+included. The rest is what the operator and `mpirun` need beyond it.
+"""
 
 from __future__ import annotations
 
+import copy
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import jsonschema
+import pytest
 import yaml
 
 TOP = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((Path(__file__).parent / "mpijob.schema.json").read_text())
 
 
 class UniqueKeys(yaml.SafeLoader):
@@ -18,32 +29,91 @@ class UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# What the MPI Operator's v2beta1 knows, as far as it is of its own and not of Kubernetes.
-SPEC = {"slotsPerWorker", "runPolicy", "sshAuthMountPath", "mpiReplicaSpecs"}
-RUN_POLICY = {"cleanPodPolicy", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"}
-CONTAINER = {"name", "image", "command", "args", "env", "resources", "volumeMounts"}
+def strict(schema: Any) -> Any:
+    """Refuses unknown fields, as `kubectl --validate=strict` does."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: strict(each) for key, each in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        closed["additionalProperties"] = False
+    return closed
 
 
-def test_mpijob() -> None:
-    job = yaml.load((TOP / "launch/kubernetes/mpijob.yaml").read_text(), UniqueKeys)
+@pytest.fixture
+def job() -> dict[str, Any]:
+    return yaml.load((TOP / "launch/kubernetes/mpijob.yaml").read_text(), UniqueKeys)
+
+
+def role(job: dict[str, Any], name: str) -> dict[str, Any]:
+    """The pod of a role."""
+    return job["spec"]["mpiReplicaSpecs"][name]["template"]["spec"]
+
+
+def container(job: dict[str, Any], name: str) -> dict[str, Any]:
+    (only,) = role(job, name)["containers"]
+    return only
+
+
+def test_the_operator_knows_every_field(job: dict[str, Any]) -> None:
     assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v2beta1", "MPIJob")
-    spec = job["spec"]
-    assert spec.keys() <= SPEC
-    assert spec["runPolicy"].keys() <= RUN_POLICY
-    roles = spec["mpiReplicaSpecs"]
+    jsonschema.Draft202012Validator(strict(SCHEMA)).validate(job)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "slotPerWorker"), 1),
+        (("spec", "slotsPerWorker"), "one"),
+        (("spec", "mpiReplicaSpecs", "Worker", "template", "spec", "volume"), []),
+        (("spec", "mpiReplicaSpecs", "Worker", "template", "spec", "containers"), {}),
+    ],
+)
+def test_the_schema_finds_mistakes(
+    job: dict[str, Any], path: tuple[str, ...], value: object
+) -> None:
+    wrong = copy.deepcopy(job)
+    *parents, last = path
+    place = wrong
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(strict(SCHEMA)).validate(wrong)
+
+
+def test_there_are_as_many_ranks_as_slots(job: dict[str, Any]) -> None:
+    spec, roles = job["spec"], job["spec"]["mpiReplicaSpecs"]
     assert roles.keys() == {"Launcher", "Worker"}
-    for role in roles.values():
-        assert role.keys() <= {"replicas", "restartPolicy", "template"}
-        assert role["template"].keys() == {"spec"}
-        pod = role["template"]["spec"]
-        assert pod.keys() <= {"containers", "volumes"}
-        (container,) = pod["containers"]
-        assert container.keys() <= CONTAINER
-        assert all(isinstance(arg, str) for arg in container["command"] + container["args"])
-        volumes = {volume["name"] for volume in pod.get("volumes", [])}
-        assert {mount["name"] for mount in container.get("volumeMounts", [])} <= volumes
-    args = roles["Launcher"]["template"]["spec"]["containers"][0]["args"]
-    assert int(args[args.index("-np") + 1]) == roles["Worker"]["replicas"] * spec["slotsPerWorker"]
-    script = next(arg for arg in args if arg.endswith(".py"))
+    assert roles["Launcher"]["replicas"] == 1
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", job["metadata"]["name"]), "a DNS label"
+    pods = roles["Worker"]["replicas"] + bool(spec["runLauncherAsWorker"])
+    args = container(job, "Launcher")["args"]
+    assert int(args[args.index("-np") + 1]) == pods * spec["slotsPerWorker"]
+
+
+def test_it_runs_what_is_in_the_image(job: dict[str, Any]) -> None:
+    images = {container(job, name)["image"] for name in ("Launcher", "Worker")}
+    assert len(images) == 1
+    script = next(arg for arg in container(job, "Launcher")["args"] if arg.endswith(".py"))
     assert (TOP / script.removeprefix("/opt/disteval/")).exists()
-    assert "WANDB_API_KEY" not in " ".join(args)
+    dockerfile = (TOP / "launch/kubernetes/Dockerfile").read_text()
+    for source in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE):
+        assert all((TOP / path).exists() for path in source.split())
+    assert "WORKDIR /opt/disteval" in dockerfile
+
+
+def test_only_the_pod_of_rank_0_sees_the_wandb_key(job: dict[str, Any]) -> None:
+    # The operator lists the launcher first, so that it runs rank 0.
+    assert job["spec"]["runLauncherAsWorker"] is True
+    launcher = container(job, "Launcher")
+    (variable,) = launcher["env"]
+    (mount,) = launcher["volumeMounts"]
+    (volume,) = role(job, "Launcher")["volumes"]
+    assert variable["name"] == "DISTEVAL_WANDB_KEY_FILE"
+    assert Path(variable["value"]).parent == Path(mount["mountPath"])
+    assert mount["name"] == volume["name"]
+    assert volume["secret"]["secretName"] == "wandb"
+    assert "wandb" not in json.dumps(role(job, "Worker")).lower()
+    assert "WANDB" not in " ".join(launcher["args"])

@@ -130,6 +130,9 @@ def test_elastic_horovod_launcher(tree: Path, tools: Path) -> None:
     script = f"python {tree}/launch/train_elastic.py --epochs 2"
     options = options.removeprefix("-np 3 ")
     assert result.stdout == f"--gloo -np 3 {options} {script}\n"
+    assert "--network-interfaces lo" in result.stderr, "Horovod would wait for a second host"
+    result = run(*launcher, "--network-interfaces", "lo", env={"PATH": str(tools)})
+    assert "--network-interfaces" not in result.stderr
     result = run(*launcher, "--mpi", env={"PATH": str(tools)})
     assert (result.returncode, result.stderr.splitlines()[-1]) == (
         1, "Elastic training needs --gloo."
@@ -209,7 +212,7 @@ def test_slurm_starts_a_worker_for_each_node(tree: Path, tools: Path) -> None:
     assert result.returncode == 0, result.stderr
     workers = read_workers(result.stdout)
     assert [workers[i][0] for i in (0, 1)] == [{"worker": ["node1:20007", "node2:20007"]}] * 2
-    assert [workers[i][1].split()[0] for i in (0, 1)] == ["key=not-a-real-key", "key=none"]
+    assert [workers[i][1].split()[0] for i in (0, 1)] == ["key=none", "key=none"]
 
 
 def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
@@ -225,7 +228,15 @@ def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
 def test_train_help() -> None:
     result = run(sys.executable, TOP / "launch/train.py", "--help")
     assert result.returncode == 0, result.stderr
-    for option in ("--dataset", "--epochs", "--batch-size", "--samples", "--backend", "--replicas"):
+    for option in (
+        "--dataset",
+        "--epochs",
+        "--batch-size",
+        "--learning-rate",
+        "--samples",
+        "--backend",
+        "--replicas",
+    ):
         assert option in result.stdout
 
 

@@ -20,7 +20,7 @@ LINK = re.compile(r"\[[^]]*\]\(([^)#]+)[^)]*\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`")
 # What a command line starts with that this project has no file for.
 PROGRAMS = {"apt", "apt-get", "cd", "horovodrun", "kubectl", "mypy", "pip", "pytest", "ruff",
-            "sbatch", "docker", "source", "wandb", "export"}  # fmt: skip
+            "sbatch", "docker", "source", "wandb", "export", "coverage"}  # fmt: skip
 
 
 def name(path: Path) -> str:

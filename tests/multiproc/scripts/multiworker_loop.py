@@ -1,6 +1,7 @@
 """A loop of one's own under MultiWorkerMirroredStrategy, as Keras 3 needs it, with the callback.
 
-Arguments: how the last worker ends (`well`, `raising`, `killed` or `stopped`), and a directory.
+Arguments: how it ends (`well`, or a worker `raises`, is `killed` or `stopped`), which worker that
+is, and a directory, in which each worker that got that far writes how it ended.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import wandb
 import disteval
 import replicas
 
-END, DIRECTORY = sys.argv[1], Path(sys.argv[2])
+END, VICTIM, DIRECTORY = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 EPOCHS = 2
-TIMEOUT = 10
+TIMEOUT = 5
 
 strategy = replicas.start()
 backend = disteval.get_backend()
 assert backend.name == "multiworker"
 assert backend.size == replicas.REPLICAS
-is_last = backend.rank == backend.size - 1
+is_victim = backend.rank == VICTIM
 keras = tf.keras
 random = np.random.default_rng(0)
 X = random.normal(size=(60, 4)).astype(np.float32)
@@ -37,7 +38,7 @@ class Eval(disteval.DistEvalCallback):
     """Logs two tables."""
 
     def postprocess(self, outputs, batch):
-        if END == "raising" and is_last:
+        if END == "raises" and is_victim:
             fail()
         return outputs
 
@@ -52,7 +53,7 @@ class Eval(disteval.DistEvalCallback):
 def fail() -> None:
     """Ends this worker in the way that was asked for, and says when."""
     (DIRECTORY / "fault").write_text(str(time.monotonic()))
-    if END == "raising":
+    if END == "raises":
         raise ValueError("no more scores")
     os.kill(os.getpid(), signal.SIGKILL if END == "killed" else signal.SIGSTOP)
 
@@ -89,18 +90,19 @@ if backend.is_chief:
     wandb.init(mode="disabled")
 callback = Eval(["x"], ["epoch", "x", "output"], validation_data=(X, Y), timeout=TIMEOUT)
 callback.set_model(model)
+end = DIRECTORY / f"rank-{backend.rank}"
 try:
     callback.on_train_begin()
     for epoch in range(EPOCHS):
         callback.on_epoch_begin(epoch)
         train(model, optimizer)
-        if epoch == 1 and is_last and END in ("killed", "stopped"):
+        if epoch == 1 and is_victim and END in ("killed", "stopped"):
             fail()
         callback.on_epoch_end(epoch)
     callback.on_train_end()
 except disteval.DistEvalError as error:
     after = time.monotonic() - float((DIRECTORY / "fault").read_text())
-    print(f"rank {backend.rank}: {type(error).__name__} after {after:.1f} s: {error}", flush=True)
+    end.write_text(f"{after:.1f}\n{type(error).__name__}: {error}")
     raise
 
 # As TensorFlow wants it, every worker saves, since state may have to be averaged over them.
@@ -109,4 +111,4 @@ model.save(path)
 if backend.is_chief:
     expected = keras.models.load_model(path).predict_on_batch(X)
     np.testing.assert_allclose(callback.predictions, expected, rtol=0, atol=1e-5)
-print(f"rank {backend.rank} ended well")
+end.write_text("ended well")

@@ -16,10 +16,9 @@ def cell(value: object) -> object:
 
 
 run_id = sys.argv[1]
-project = sys.argv[2] if len(sys.argv) > 2 else "tables"
 api = wandb.Api()
 tables = {}
-for version in api.artifacts("evaluation", f"tester/{project}/run_{run_id}_pred"):
+for version in api.artifacts("evaluation", f"tester/tables/run_{run_id}_pred"):
     table = version.get("eval_data")
     tables[version.version] = {
         "aliases": sorted(version.aliases),
@@ -30,8 +29,8 @@ for version in api.artifacts("evaluation", f"tester/{project}/run_{run_id}_pred"
             path: [entry.size, entry.ref] for path, entry in version.manifest.entries.items()
         },
     }
-data = api.run(f"tester/{project}/{run_id}").logged_artifacts()
-used = api.run(f"tester/{project}/{run_id}").used_artifacts()
+data = api.run(f"tester/tables/{run_id}").logged_artifacts()
+used = api.run(f"tester/tables/{run_id}").used_artifacts()
 source = next(a for a in [*used, *data] if a.type == "dataset")
 table = source.get("val_data")
 print(
