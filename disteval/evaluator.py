@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from disteval.backends import Backend
-from disteval.data import Source, as_source
+from disteval.data import as_source
 from disteval.errors import DistEvalError
 from disteval.loop import Loop, PostProcess
 from disteval.order import check_length, check_passes
 from disteval.predict import Evaluation, evaluate
+from disteval.sources import Source
 
 
 class Evaluator:

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from disteval.agreement import Status
-from disteval.data import ArraySource, FunctionSource, Source
 from disteval.errors import DataOrderError
 from disteval.segments import WHOLE, Shard
+from disteval.sources import ArraySource, FunctionSource, Source
 
 # Batches of a pass that are compared: the first ones show a shuffled dataset at once, the later
 # ones an order that depends on timing. Reading more would cost what an evaluation costs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +13,16 @@ import tensorflow as tf
 
 from disteval import receipts, wire
 from disteval.agreement import NOTHING, Agreement, Status
-from disteval.ahead import ahead
+from disteval.assembly import Assembly
 from disteval.backends import Backend, get_backend
-from disteval.data import Source, as_source, split_element
+from disteval.data import as_source
 from disteval.errors import DataError
 from disteval.loop import Loop, PostProcess
 from disteval.progress import Progress
 from disteval.replicas import Replicas, check_mode
-from disteval.segments import Segment, Shard, balanced
+from disteval.results import Results
+from disteval.segments import Shard, balanced
+from disteval.sources import Source, split_element
 
 # Predictions of a rank that travel together with its status, in one round trip. They are sent
 # again with each sign of life while other ranks are still at work, so they have to be few.
@@ -171,7 +173,7 @@ def _evaluate(
     backend: Backend, loop: Loop, source: Source, shard: Shard, step: str, verbose: str | int
 ) -> Evaluation:
     started = time.monotonic()
-    results = _Results(source.capacity(), backend.is_chief)
+    results = Results(source.capacity(), backend.is_chief)
     progress = Progress(verbose if backend.is_chief else 0, source.num_samples)
     with backend.together(f"the inference of {step}") as agreement:
         rounds = source.rounds(shard, backend.local_replicas, loop.pace)
@@ -208,7 +210,7 @@ def _evaluate(
 def _collect(
     backend: Backend,
     loop: Loop,
-    results: _Results,
+    results: Results,
     agreement: Agreement,
     leaves: Sequence[wire.Leaf],
     num_samples: int,
@@ -224,7 +226,7 @@ def _collect(
         return loop.packed(assembly.finish())
     is_safe = _have_places(leaves, agreement.statuses)
     with contextlib.nullcontext() if is_safe else backend.together("making room"):
-        received: wire.Assembly | None = None
+        received: Assembly | None = None
         destinations = []
         if backend.is_chief:
             received, destinations = _assembly(results, agreement, leaves, num_samples)
@@ -243,71 +245,17 @@ def _have_places(leaves: Sequence[wire.Leaf], statuses: Sequence[Status]) -> boo
 
 
 def _assembly(
-    results: _Results, agreement: Agreement, leaves: Sequence[wire.Leaf], num_samples: int
-) -> tuple[wire.Assembly, list[list[np.ndarray]]]:
+    results: Results, agreement: Agreement, leaves: Sequence[wire.Leaf], num_samples: int
+) -> tuple[Assembly, list[list[np.ndarray]]]:
     """Returns the chief's arrays, with its own rows, and where those of each rank belong."""
-    assembly = wire.Assembly(leaves, num_samples, results.index, results.leaves, results.outputs)
+    assembly = Assembly(leaves, num_samples, results.index, results.leaves, results.outputs)
     return assembly, [[], *(_destinations(assembly, s) for s in agreement.statuses[1:])]
 
 
-def _destinations(assembly: wire.Assembly, status: Status) -> list[np.ndarray]:
+def _destinations(assembly: Assembly, status: Status) -> list[np.ndarray]:
     own = status.own
     index = receipts.read(own["receipt"])
     return list(assembly.destinations(index, _leaves(status), own["outputs"]))
-
-
-class _Results:
-    """What this rank evaluated: which samples, and the rows of each output.
-
-    Args:
-        capacity: How many samples all ranks evaluate at most, if that is known.
-        is_chief: Whether rows go to their place in dataset order.
-    """
-
-    def __init__(self, capacity: int | None, is_chief: bool) -> None:
-        self._capacity = capacity
-        self._is_chief = is_chief
-        self.index = np.empty(0, np.int64)
-        self.outputs: list[wire.Rows] = []
-        self.leaves: list[wire.Leaf] = []
-
-    def run(
-        self,
-        loop: Loop,
-        rounds: Iterator[list[Segment]],
-        agreement: Agreement,
-        progress: Progress,
-    ) -> None:
-        """Evaluates all rounds, unless another rank fails."""
-        indices = [self.index]
-        read = ((segments, loop.inputs(segments)) for segments in rounds)
-        for segments, inputs in ahead(read, agreement.check):
-            agreement.check()
-            for segment, outputs in zip(segments, loop.run(segments, inputs), strict=True):
-                self.outputs = self.outputs or [wire.Rows(self._capacity) for _ in outputs]
-                indices.append(segment.index)
-                done, count = agreement.progress, len(segment.index)
-                places = segment.index if self._is_chief else np.arange(done, done + count)
-                for rows, components in zip(self.outputs, outputs, strict=True):
-                    rows.append(places, components)
-                agreement.progress += count
-            progress.update(agreement.total_progress())
-        self.index = np.concatenate(indices)
-        leaves = loop.leaves if self.outputs else []
-        self.leaves = [rows.encode(leaf) for leaf, rows in zip(leaves, self.outputs, strict=True)]
-
-    def describe(self) -> dict[str, Any]:
-        """Returns what the other ranks have to know before anything travels."""
-        return {
-            "receipt": receipts.write(self.index),
-            "leaves": self.leaves,
-            "outputs": [rows.describe() for rows in self.outputs],
-            "has_room": all(rows.final is not None for rows in self.outputs or [wire.Rows()]),
-        }
-
-    def buffers(self) -> list[np.ndarray]:
-        """Returns what travels to the chief."""
-        return [buffer for rows in self.outputs for buffer in rows.buffers()]
 
 
 def _checked(statuses: Sequence[Status]) -> tuple[list[wire.Leaf], int]:

@@ -1,22 +1,14 @@
 #!/usr/bin/env bash
-# Sets up with Horovod and runs all checks and tests.
+# Sets up with Horovod and runs all checks and tests; 25 minutes at most on 2 cores.
 #
-#   bash launch/test.sh                 lint, types, tests
+#   bash launch/test.sh                 lint, types, tests, coverage, the wheel
 #   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
-#   bash launch/test.sh --full          also what takes long, coverage, and the wheel
 #   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# What takes long, or depends on how fast the machine is; --full runs it as well.
-without_long=(
-    --ignore=tests/multiproc/faults
-    --ignore=tests/multiproc/test_callbacks.py
-    --ignore=tests/multiproc/test_elastic.py
-    --ignore=tests/multiproc/test_launchers.py
-    --ignore=tests/multiproc/test_logging_speed.py
-    --ignore=tests/multiproc/test_multiworker.py
-)
+# What measures time has the machine to itself, after all others.
+timed=tests/multiproc/test_logging_speed.py
 
 main() {
     if [[ ${1:-} == --matrix ]]; then
@@ -29,13 +21,12 @@ main() {
     ruff check .
     ruff format --check .
     mypy
-    if [[ ${1:-} == --full ]]; then
-        test_with_coverage
-        bash tests/wheel.sh
-    elif (($#)); then
+    if (($#)); then
         pytest "$@"
     else
-        pytest "${without_long[@]}"
+        test_with_coverage
+        pytest "$timed"
+        bash tests/wheel.sh
     fi
 }
 
@@ -53,7 +44,9 @@ test_with_coverage() {
     export COVERAGE_FOLDER
     # shellcheck disable=SC2064 # The name of now, not the one at exit.
     trap "rm -rf '$COVERAGE_FOLDER'" EXIT
-    coverage run --rcfile=tests/coverage.ini -m pytest
+    # Two at once: most of a test is starting processes. A file shares what its tests set up.
+    coverage run --rcfile=tests/coverage.ini -m pytest \
+        --numprocesses 2 --dist loadfile --ignore "$timed"
     coverage combine --quiet --rcfile=tests/coverage.ini
     coverage report --rcfile=tests/coverage.ini --fail-under=90
 }

@@ -19,10 +19,10 @@ import replicas
 from benchmarks.measure import PeakMemory, emit, interleaved, medians, ratio
 from benchmarks.peers import peers
 from disteval import wire
-from disteval.data import ArraySource
 from disteval.loop import Loop
 from disteval.predict import evaluate
 from disteval.segments import OUTPUT_BYTES, Segment, shard_bounds
+from disteval.sources import ArraySource
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 3 if QUICK else 9
