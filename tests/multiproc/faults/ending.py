@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from typing import Any
 
 import tensorflow as tf
@@ -60,25 +59,9 @@ def stopped_in_inference(training: Training) -> None:
     training.fit(batches, before=[training.at("on_epoch_end", 0, batches.start)])
 
 
-class InterruptingBatches(Batches):
-    """Batches whose last one interrupts the process, while its main thread waits for it.
-
-    Elsewhere the interrupt may come while C code looks an attribute up, and is lost with it.
-    """
-
-    def __init__(self, training: Training) -> None:
-        super().__init__()
-        self.training = training
-
-    def fail(self) -> None:
-        main = threading.main_thread().ident
-        while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
-            os.sched_yield()
-        _end(self.training, signal.SIGINT)
-
-
 def interrupt(training: Training) -> None:
-    batches = InterruptingBatches(training)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    batches = EndingBatches(training, signal.SIGINT)
     training.fit(batches, before=[training.at("on_epoch_end", 0, batches.start)])
 
 
