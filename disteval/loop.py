@@ -40,15 +40,18 @@ class Loop:
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
         self.pace = Pace()
+        is_chosen = isinstance(strategy, tf.distribute.OneDeviceStrategy)
+        self._device = strategy.extended.worker_devices[0] if is_chosen else None
         self._spec: Any = None
         self._compiled: Any = None
 
     def inputs(self, segments: Sequence[Segment]) -> list[Any]:
         """Returns the tensors of a round, for `run`; on any thread."""
-        inputs = [
-            (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
-            for segment in segments
-        ]
+        with tf.device(self._device):
+            inputs = [
+                (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
+                for segment in segments
+            ]
         if len(inputs) < self.num_replicas:
             # Every replica has to take part. Those without a segment evaluate a sample in vain.
             idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
@@ -124,9 +127,7 @@ class Loop:
         if int(self.strategy.num_replicas_in_sync) == 1:
             # Not by `run`, which the scope of another strategy refuses, and callbacks of Keras 2
             # are called in the scope of the model's.
-            is_chosen = isinstance(self.strategy, tf.distribute.OneDeviceStrategy)
-            device = self.strategy.extended.worker_devices[0] if is_chosen else None
-            with tf.device(device):
+            with tf.device(self._device):
                 return [evaluate(inputs[0])]
         per_replica = self.strategy.experimental_distribute_values_from_function(
             # Its number among all processes; the replicas of a process follow each other.
