@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import wandb
-from wandb.sdk.artifacts import artifact_instance_cache
+from wandb.sdk.artifacts.artifact_instance_cache import artifact_instance_cache_by_client_id
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.wandb_run import TeardownHook, TeardownStage
 
@@ -20,13 +20,6 @@ from disteval.tables.uploads import Uploads
 from disteval.tables.writer import Writer
 
 logger = logging.getLogger("disteval")
-
-# Where W&B holds artifacts that were made; up to 0.22 by whatever ID they have.
-_HELD: dict[str, wandb.Artifact] = getattr(
-    artifact_instance_cache,
-    "artifact_instance_cache_by_client_id",
-    artifact_instance_cache.artifact_instance_cache,
-)
 
 
 class PredictionArtifact(wandb.Artifact):
@@ -59,7 +52,7 @@ class PredictionArtifact(wandb.Artifact):
     ) -> None:
         super().__init__(name, type=type, metadata=metadata)
         # W&B would hold it, with its table, until a hundred others were made; nobody asks for it.
-        _HELD.pop(self._client_id, None)
+        artifact_instance_cache_by_client_id.pop(self._client_id, None)
         self._data = data
         self._data_table = data_table
         self._data_path = data_path
