@@ -70,7 +70,8 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     hvd.init()
     use_gpu(hvd.local_rank())
     keras.utils.set_random_seed(1)
-    data, validation = load_data(args.dataset, "horovod")
+    # Without waiting for other ranks, as train.py does: they may be training, and this one joins.
+    data, validation = load_data(args.dataset, "single")
     model = build_model(data[0].shape[1:], "horovod", args.learning_rate)
     model.optimizer.build(model.trainable_variables)
     if hvd.rank() == 0:

@@ -23,7 +23,7 @@ Y = np.arange(60)[::-1].copy()
 RAGGED = tf.RaggedTensor.from_row_lengths(tf.range(6.0), [1, 2, 3])
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.Sequence):
     """Batches of given sizes of `X` and `Y`."""
 
     def __init__(self, sizes: list[int]) -> None:

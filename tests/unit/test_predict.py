@@ -22,7 +22,7 @@ X = np.arange(120, dtype=np.float32).reshape(40, 3)
 Y = np.arange(40)[::-1].copy()
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.Sequence):
     """Batches of seven."""
 
     def __len__(self) -> int:

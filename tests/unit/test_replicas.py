@@ -116,7 +116,9 @@ def statuses(*models: keras.Model) -> tuple[Replicas, list[Status]]:
 
 
 def names(replicas: Replicas, differing: dict[int, list[int]]) -> dict[str, list[int]]:
-    return {replicas.variables[i].name: ranks for i, ranks in differing.items()}
+    # Keras 2 calls them "dense/kernel:0".
+    full = {replicas.variables[i].name: ranks for i, ranks in differing.items()}
+    return {name.split("/")[-1].removesuffix(":0"): ranks for name, ranks in full.items()}
 
 
 def test_equal_models_do_not_differ() -> None:

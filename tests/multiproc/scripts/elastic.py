@@ -1,10 +1,14 @@
-"""Trains with `launch/train_elastic.py`; one rank is killed in mid-epoch, and later the chief."""
+"""Trains as `launch/train_elastic.py`: a rank is killed in mid-epoch, then the chief; one joins.
+
+Argument: a folder. The file `more` in it asks for another host, and `seen` says that Horovod knows.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import horovod.tensorflow as hvd
@@ -15,10 +19,11 @@ import train_elastic
 
 # Epoch, rank and number of ranks. The numbers make it one kill each: the ranks are fewer after it.
 VICTIMS = [(1, 2, 3), (2, 0, 2)]
+FOLDER = Path(sys.argv.pop(1))
 
 
-class Kill(tf.keras.callbacks.Callback):
-    """Kills ranks, and shows how the others go on."""
+class Changes(tf.keras.callbacks.Callback):
+    """Kills ranks, asks for another, and shows how they go on."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -28,6 +33,12 @@ class Kill(tf.keras.callbacks.Callback):
         if batch == 2 and (self.epoch, hvd.rank(), hvd.size()) in VICTIMS:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch, hvd.size()) == (3, 1):
+            (FOLDER / "more").touch()
+            while not (FOLDER / "seen").exists():
+                time.sleep(0.1)
+
 
 if __name__ == "__main__":
-    train_elastic.main([Kill()])
+    train_elastic.main([Changes()])

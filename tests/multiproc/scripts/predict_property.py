@@ -105,7 +105,7 @@ def assert_equal(got: Any, want: Any) -> None:
         assert_equal(one, other)
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.Sequence):
     """The first `count` samples in batches of `size`."""
 
     def __init__(self, count: int, size: int) -> None:
