@@ -29,7 +29,7 @@ class PageData:
 
     def __init__(self, versions: Sequence[Version], rows: int) -> None:
         self._columns: dict[str, int] = {}
-        self._class_numbers: dict[str, int] = {}
+        self._used: set[str] = set()  # names of classes
         self._rows = rows
         found = [roles.recognise(version.columns) for version in versions]
         self._class_names = _class_names(versions, found)
@@ -38,27 +38,26 @@ class PageData:
         self.versions = [self._encode_version(version, named) for version, named in pairs]
 
     def json(self) -> dict[str, Any]:
-        """Returns what goes into the page, with the classes in their natural order."""
-        drawn = {number for *_, numbers in self._pictures.found for number in numbers}
-        drawn_as = {number: self._class_number(number) for number in sorted(drawn)}
-        order = sorted(self._class_numbers, key=_natural)
-        place = {self._class_numbers[name]: i for i, name in enumerate(order)}
+        """Returns what goes into the page; classes are numbered in their natural order."""
+        drawn = sorted({number for *_, numbers in self._pictures.found for number in numbers})
+        names = {number: self._named(number) for number in drawn}
+        order = sorted(self._used, key=_natural)
+        place = {name: i for i, name in enumerate(order)}
         columns = [json.loads(column) for column in self._columns]
         for column in columns:
             if column["kind"] == "class":
-                column["values"] = [_of(place.get, number) for number in column["values"]]
+                column["values"] = [place.get(name) for name in column["values"]]
             elif column["kind"] == "classes":
-                values = column["values"]
-                column["values"] = [_of(lambda v: [place[n] for n in v], v) for v in values]
+                column["values"] = [_each(place.__getitem__, v) for v in column["values"]]
         versions = [
             version | {"confusion": [[place[t], place[p], n] for t, p, n in version["confusion"]]}
             for version in self.versions
         ]
         return {
             "classes": order,
-            "colors": {place[drawn_as[number]]: color_of(number) for number in sorted(drawn)},
+            "colors": {place[names[number]]: color_of(number) for number in drawn},
             "pictures": [
-                [caption, uri, [place[drawn_as[number]] for number in numbers]]
+                [caption, uri, [place[names[number]] for number in numbers]]
                 for caption, uri, numbers in self._pictures.found
             ],
             "columns": columns,
@@ -76,9 +75,10 @@ class PageData:
                 pictures = [self._pictures.add(cell, version.files) for cell in cells]
                 value: dict[str, Any] = {"kind": "picture", "values": pictures}
             elif name in by_class and single:
-                value = {"kind": "class", "values": [_of(self._class_number, c) for c in cells]}
+                names = [None if cell is None else self._named(cell) for cell in cells]
+                value = {"kind": "class", "values": names}
             elif name in by_class and several:
-                value = {"kind": "classes", "values": [_of(self._numbers, c) for c in cells]}
+                value = {"kind": "classes", "values": [_each(self._named, c) for c in cells]}
             else:
                 value = roles.encode(cells)
             encoded[name] = self._columns.setdefault(json.dumps(value), len(self._columns))
@@ -95,23 +95,21 @@ class PageData:
             "confusion": self._confusion(version) if single else [],
         }
 
-    def _confusion(self, version: Version) -> list[list[int]]:
+    def _confusion(self, version: Version) -> list[list[Any]]:
         """Returns the pairs of classes that occur, if the table has not all samples."""
         num_rows = len(next(iter(version.columns.values()), []))
         if num_rows >= version.metadata.get("samples", 0):
             return []
         return [
-            [self._class_number(truth), self._class_number(predicted), count]
-            for truth, predicted, count in version.confusion
+            [self._named(true), self._named(found), count]
+            for true, found, count in version.confusion
             if count
         ]
 
-    def _numbers(self, cell: list[Any]) -> list[int]:
-        return [self._class_number(name) for name in cell]
-
-    def _class_number(self, cell: Any) -> int:
+    def _named(self, cell: Any) -> str:
         name = roles.class_name(cell, self._class_names)
-        return self._class_numbers.setdefault(name, len(self._class_numbers))
+        self._used.add(name)
+        return name
 
 
 def render(run: Run, rows: int) -> str:
@@ -198,9 +196,9 @@ def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]
     return {}
 
 
-def _of(function: Callable[[Any], Any], cell: Any) -> Any:
-    """Returns what a function makes of a cell, unless there is nothing in it."""
-    return None if cell is None else function(cell)
+def _each(function: Callable[[Any], Any], cell: list[Any] | None) -> list[Any] | None:
+    """Returns what a function makes of each class in a cell, if there is something in it."""
+    return None if cell is None else [function(item) for item in cell]
 
 
 def _natural(name: str) -> tuple[bool, float, str]:

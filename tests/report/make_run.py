@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw
 from disteval.tables import TableLog, Writer, build_pred_table
 
 
-def draw(label: int, size: int, random: np.random.Generator) -> Image.Image:
+def draw(label: int, noise: np.ndarray, random: np.random.Generator) -> Image.Image:
     """Returns a polygon with `label + 3` corners on a noisy, slanted background."""
+    size = len(noise)
     slope = random.uniform(20, 120, (2, 1, 3))
     ramp = np.linspace(0, 1, size)
     background = slope[0] * ramp[:, None, None] + slope[1] * ramp[None, :, None]
-    noise = random.normal(0, 8, (size, size, 3))
     image = Image.fromarray(np.clip(background + noise, 0, 255).astype(np.uint8))
     middle, radius = random.uniform(0.4, 0.6, 2) * size, random.uniform(0.2, 0.38) * size
     color = tuple(random.integers(120, 256, 3).tolist())
@@ -45,9 +45,10 @@ def main() -> None:
     labels = random.integers(0, len(names), args.rows)
     run = wandb.init(project="shapes", mode=args.mode)
     log = TableLog(run, Writer(asynchronous=False), keep_local=args.keep_local)
+    noise = random.normal(0, 8, (args.size, args.size, 3))
     data = wandb.Table(["index", "image", "label"])
     for index, label in enumerate(labels.tolist()):
-        data.add_data(index, wandb.Image(draw(label, args.size, random)), names[label])
+        data.add_data(index, wandb.Image(draw(label, noise, random)), names[label])
     log.log_data(data, "val", "dataset", "val_data")
     for epoch in range(args.epochs):
         share = 1 - 0.6 / (epoch + 1)  # of samples that are right, growing
