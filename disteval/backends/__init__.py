@@ -16,8 +16,8 @@
      beside the collectives of a training, and wraps what blocks in `_run`, so that its failures
      become a `ReplicaError`. `horovod.py` is an example with a true gather, `multiworker.py` one
      without.
-   - `_broadcast(value)` and `_whereabouts()` may be replaced by something faster, and something
-     that tells where a silent rank was last seen.
+   - `_send_piece(piece)`, `_broadcast(value)` and `_whereabouts()` may be replaced by what is
+     faster, and by something that tells where a silent rank was last seen.
 
    What the engine needs (a package, a launcher, a variable) is checked in `__init__`, with a
    `DistEvalError` that says what to do. Import the engine's package in its own file only.
