@@ -15,7 +15,7 @@ entries=(
     "tf-2.18   3.11 0 tensorflow==2.18.*"
     "tf-newest 3.13 0 tensorflow"
     "keras-2   3.11 1 tensorflow==2.18.* tf-keras==2.18.*"
-    "wandb-old 3.11 0 tensorflow==2.18.* wandb==0.24.0"
+    "wandb-old 3.11 0 tensorflow==2.18.* wandb==0.24.1"
     "wandb-new 3.11 0 tensorflow==2.18.* wandb"
 )
 folder=$top/.venv-matrix
