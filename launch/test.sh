@@ -44,9 +44,10 @@ test_with_coverage() {
     export COVERAGE_FOLDER
     # shellcheck disable=SC2064 # The name of now, not the one at exit.
     trap "rm -rf '$COVERAGE_FOLDER'" EXIT
-    # Two at once: most of a test is starting processes. A file shares what its tests set up.
+    # Two at once: most of a test is starting processes. A file shares what its tests set up, and
+    # files with few tests, which take long, do not wait until the others are done.
     coverage run --rcfile=tests/coverage.ini -m pytest \
-        --numprocesses 2 --dist loadfile --ignore "$timed"
+        --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore "$timed"
     coverage combine --quiet --rcfile=tests/coverage.ini
     coverage report --rcfile=tests/coverage.ini --fail-under=90
 }
