@@ -71,7 +71,7 @@ def cpu_seconds_of_base() -> float:
 def cpu_seconds_of_row(callback: Row) -> float:
     """The same for `ROWS`, with what it takes to get them to disk."""
     started = time.thread_time()
-    callback._build_pred_table(callback._newest)
+    callback._build_pred_table_behind(callback._newest)
     return time.thread_time() - started
 
 
