@@ -5,6 +5,7 @@ set -euo pipefail
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-$tests/../.venv/bin/python}
 
+unset PYTHONPATH # nothing but what the wheel brings
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work" "$tests/.."
