@@ -59,6 +59,7 @@ def main() -> None:
 
     started, machine = time.monotonic(), report.machine()
     figures: list[dict[str, Any]] = []
+    failed = []
     for job in jobs(args.quick):
         if args.only and job.section not in args.only:
             continue
@@ -66,8 +67,9 @@ def main() -> None:
         flags = [f"--{option}" for option in options]
         done = run(SCRIPTS / job.script, *flags, launch=job.launch, env=job.env, timeout=3600)
         if done.returncode:
-            sys.exit(f"{job.script} failed:\n{done.stdout}")
-        figures += emitted(done.stdout)
+            sys.stderr.write(f"{job.script} failed:\n{done.stdout}\n")
+            failed.append(job.script)
+        figures += emitted(done.stdout)  # those before it failed, too
     figures += cost.fits(figures)
     machine |= {"seconds": round(time.monotonic() - started), "options": options}
     machine["load at the end"] = os.getloadavg()[0]
@@ -79,6 +81,8 @@ def main() -> None:
     (args.output / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     plot(figures, args.output / f"{name}.png", machine)
     print(f"\n{machine}\n{args.output / name}.json and .png")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from multiproc.running import SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 
 # Others use the machine, too. What is slow by itself is slow in each of several measurements.
-ATTEMPTS = 3
+ATTEMPTS = 5
 
 
 def measure(script: str, backend: WandbBackend, launch: Launch = SINGLE) -> list[dict[str, Any]]:
@@ -20,35 +19,27 @@ def measure(script: str, backend: WandbBackend, launch: Launch = SINGLE) -> list
     return [json.loads(line) for line in lines]
 
 
-def best(measured: Callable[[], float], enough: float) -> float:
-    """The smallest of some measured values, which are as many as needed."""
-    values: list[float] = []
-    while len(values) < ATTEMPTS and not (values and values[-1] < enough):
-        values.append(measured())
-    return min(values)
-
-
 def test_a_slow_backend_does_not_slow_training(wandb_backend: WandbBackend) -> None:
-    def growth() -> float:
+    growth = []
+    for _ in range(ATTEMPTS):
         ranks = measure("log_slowly.py", wandb_backend, ("horovod", 2))
         print(ranks)
         assert len(ranks) == 2
-        return max(rank["growth"] for rank in ranks)
-
-    assert best(growth, 0.05) < 0.05
+        growth.append(max(rank["growth"] for rank in ranks))
+        if growth[-1] < 0.05:
+            return
+    raise AssertionError(growth)
 
 
 def test_ten_thousand_rows_hold_training_up_for_50_ms_at_most(wandb_backend: WandbBackend) -> None:
-    faster = []
-
-    def held() -> float:
-        (result,) = measure("log_quickly.py", wandb_backend)
-        print(result)
-        faster.append(result["faster"])
-        return result["held"]
-
-    assert best(held, 0.05) < 0.05
-    assert max(faster) > 10
+    results = []
+    for _ in range(ATTEMPTS):
+        results += measure("log_quickly.py", wandb_backend)
+        print(results[-1])
+        if results[-1]["held"] < 0.05 and results[-1]["faster"] > 10:
+            break
+    else:
+        raise AssertionError(results)
     versions = [a for a in wandb_backend.state()["artifacts"] if "_pred" in a["collection"]]
     assert len(versions) >= 7
     assert all(len(version["manifest"]) <= 3 for version in versions)
