@@ -60,8 +60,8 @@ class DistEvalCallback(WandbEvalCallback):
             statistics of BatchNormalization, is lent from the chief for the evaluation. `"check"`
             raises for either, `"off"` compares nothing.
         asynchronous: Builds the tables and uploads them in the background of the chief while
-            training goes on; the hooks run there, and cannot use `self.model`. Always off
-            without `validation_data`.
+            training goes on; the hooks run there, and cannot use `self.model`. With `False`,
+            training waits for both. Without `validation_data`, it waits for the hooks.
         on_log_error: `"warn"` goes on training when W&B fails, keeps the tables that could not be
             logged in the run's directory and names them; `"raise"` raises at the next evaluation
             or at the end of training, on every rank.
@@ -137,6 +137,7 @@ class DistEvalCallback(WandbEvalCallback):
         self._schedule = Schedule(log_freq)
         # Without sharded inference, `add_model_predictions` needs the model as it is now.
         self._writer = Writer(asynchronous and validation_data is not None)
+        self._waits_for_uploads = not asynchronous
         if get_backend(backend).is_chief:
             super().__init__(data_table_columns, pred_table_columns)
         else:
@@ -378,6 +379,8 @@ class DistEvalCallback(WandbEvalCallback):
             with backend.together(f"add_model_predictions of {unit} {number}"):
                 if backend.is_chief:
                     self._build_pred_table(version)
+                    if self._waits_for_uploads:
+                        self._log.drain()
         elif backend.is_chief:
             self._writer.submit(lambda: self._build_pred_table_behind(version))
 

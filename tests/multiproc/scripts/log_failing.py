@@ -44,6 +44,16 @@ class UsesModel(Eval):
         self.add_predictions(score=self.model.predict(data(ROWS)[0], verbose=0)[:, 0])
 
 
+class IsCommitted(tf.keras.callbacks.Callback):
+    """Expects each version to be W&B's when the epoch ends, as an elastic job does."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if chief:
+            run = wandb.run
+            name = f"{run.entity}/{run.project}/run_{run.id}_pred:epoch_{epoch}"
+            assert wandb.Api().artifact(name).state == "COMMITTED"
+
+
 class CountEpochs(tf.keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
@@ -68,8 +78,10 @@ def case(name: str, **plan: object) -> Iterator[CountEpochs]:
     print("done:", name, flush=True)
 
 
-def train(callback: disteval.DistEvalCallback, counter: CountEpochs) -> None:
-    callbacks = [Scale(), callback, counter]
+def train(
+    callback: disteval.DistEvalCallback, counter: CountEpochs, *more: tf.keras.callbacks.Callback
+) -> None:
+    callbacks = [Scale(), callback, counter, *more]
     make_model().fit(*data(ROWS), epochs=EPOCHS, verbose=0, callbacks=callbacks)
 
 
@@ -102,8 +114,8 @@ with case("model") as epochs:
     assert "self.model" in str(error)
     assert "asynchronous=False" in str(error)
 
-with case("model-synchronous") as epochs:
-    train(UsesModel(ROWS, asynchronous=False), epochs)
+with case("model-synchronous", delay=0.1) as epochs:
+    train(UsesModel(ROWS, asynchronous=False), epochs, IsCommitted())
     assert epochs.count == EPOCHS
 
 wandb.Table.MAX_ARTIFACT_ROWS, limit = ROWS - 1, wandb.Table.MAX_ARTIFACT_ROWS
