@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from disteval import wire
 from disteval.backends.local import local_replicas
+from disteval.balance import Balance
 from disteval.errors import DataError
 from disteval.segments import Pace, Segment, num_rows
 
@@ -30,6 +32,8 @@ class Loop:
         structure: Nest of the outputs, with the number of its leaf at each; after the first call.
         leaves: What is known of each output; after the first call.
         pace: How many batches to evaluate in one call.
+        balance: How much each replica should evaluate.
+        seconds: How long each segment of the last round took; zeros if there is one replica only.
     """
 
     def __init__(self, model: Any, postprocess: PostProcess | None, strategy: Any) -> None:
@@ -40,6 +44,8 @@ class Loop:
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
         self.pace = Pace()
+        self.balance = Balance()
+        self.seconds: list[float] = []
         is_chosen = isinstance(strategy, tf.distribute.OneDeviceStrategy)
         self._device = strategy.extended.worker_devices[0] if is_chosen else None
         self._spec: Any = None
@@ -72,18 +78,19 @@ class Loop:
         Raises:
             DataError: The model or `postprocess` did not return one row for each sample.
         """
+        function = self._function(inputs)
         started = time.monotonic()
-        if self.model.run_eagerly:
-            results = self._evaluate_all(self._evaluate_eagerly, inputs)
-        else:
-            results = self._call(inputs)
-        results = tf.nest.map_structure(np.asarray, results[: len(segments)])
-        for segment, (_, rows) in zip(segments, results, strict=True):
+        results = tf.nest.map_structure(np.asarray, function(inputs)[: len(segments)])
+        ended = time.monotonic()
+        self.seconds = [float(end) - started if end else 0.0 for _, _, end in results]
+        for segment, (_, rows, _) in zip(segments, results, strict=True):
             self._check_rows(np.diff(segment.splits), rows)
-        outputs = [components for components, _ in results]
-        output_bytes = sum(array.nbytes for array in tf.nest.flatten(outputs[0]))
-        batches = len(segments[0].splits) - 1
-        self.pace.took(batches, time.monotonic() - started, output_bytes)
+        outputs = [components for components, _, _ in results]
+        output_bytes, batches = max(
+            (sum(array.nbytes for array in tf.nest.flatten(output)), len(segment.splits) - 1)
+            for segment, output in zip(segments, outputs, strict=True)
+        )
+        self.pace.took(batches, ended - started, output_bytes)
         return outputs
 
     def trace(self, batch: Any) -> None:
@@ -97,11 +104,17 @@ class Loop:
         flat = tf.nest.flatten(self.structure)
         return tf.nest.pack_sequence_as(self.structure, [rows[i] for i in flat])
 
-    def _call(self, inputs: list[Any]) -> Any:
+    def _function(self, inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
+        """Returns what evaluates a round of such inputs; it returns a list, as `_evaluate` each."""
+        if self.model.run_eagerly:
+            return functools.partial(self._evaluate_all, self._evaluate_eagerly)
         spec = _spec_of(inputs[0][0])
         if self._compiled is None or not _fits(self._spec, spec):
             self._spec = spec if self._spec is None else _generalized(self._spec, spec)
             self._compiled = self._compile()
+        return self._call
+
+    def _call(self, inputs: list[Any]) -> Any:
         try:
             return self._compiled(inputs)
         except tf.errors.InvalidArgumentError as error:
@@ -136,8 +149,12 @@ class Loop:
         outputs = self.strategy.run(evaluate, args=(per_replica,))
         return list(self.strategy.experimental_local_results(outputs))
 
-    def _evaluate(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
-        """Evaluates one segment in the graph, batch by batch; see `_step`."""
+    def _evaluate(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor, tf.Tensor]:
+        """Evaluates one segment in the graph, batch by batch.
+
+        Returns:
+            What `_step` does for all batches, and when that was there, or 0 where nobody asks.
+        """
         inputs, splits = segment
         step = tf.function(self._step).get_concrete_function(self._spec)
         components, rows = step.structured_outputs
@@ -157,9 +174,10 @@ class Loop:
 
         _, table, arrays = tf.while_loop(lambda i, *_: i < count, body, [0, table, arrays])
         joined = [array.concat() for array in arrays]
-        return tf.nest.pack_sequence_as(components, joined), table.stack()
+        end = _time_of(joined) if joined and self.num_replicas > 1 else tf.constant(0.0)
+        return tf.nest.pack_sequence_as(components, joined), table.stack(), end
 
-    def _evaluate_eagerly(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+    def _evaluate_eagerly(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor, tf.Tensor]:
         """The same without a graph, for `run_eagerly=True`."""
         inputs, splits = segment
         bounds = itertools.pairwise(splits.numpy())
@@ -167,7 +185,7 @@ class Loop:
             *(self._step(_rows(inputs, *bound)) for bound in bounds), strict=True
         )
         joined = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *components)
-        return joined, tf.stack(rows)
+        return joined, tf.stack(rows), tf.constant(0.0)
 
     def _step(self, batch: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """Evaluates one batch and takes note of what comes out.
@@ -202,6 +220,15 @@ class Loop:
                 f"batch of {expected[batch]} samples. Expected: one for each, along the first "
                 "dimension of each output of the model or of `postprocess`."
             )
+
+
+def _time_of(results: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns `time.monotonic()` of when results are there, in the graph of one replica."""
+    # A value of them, since it is copied from a device when that has got so far. And not by
+    # tf.timestamp: of stateful operations one waits for the other, and so would the replicas.
+    value = tf.reshape(results[0], [-1])[:1]
+    with tf.device("CPU:0"):
+        return tf.numpy_function(lambda _: time.monotonic(), [value], tf.float64, stateful=False)
 
 
 def _is_keras_2(model: Any) -> bool:

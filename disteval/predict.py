@@ -15,13 +15,14 @@ from disteval import receipts, wire
 from disteval.agreement import NOTHING, Agreement, Status
 from disteval.assembly import Assembly
 from disteval.backends import Backend, get_backend
+from disteval.balance import balanced
 from disteval.data import as_source
 from disteval.errors import DataError
 from disteval.loop import Loop, PostProcess
 from disteval.progress import Progress
 from disteval.replicas import Replicas, check_mode
 from disteval.results import Results
-from disteval.segments import Shard, balanced
+from disteval.segments import Shard, Split
 from disteval.sources import Source, split_element
 
 # Predictions of a rank that travel together with its status, in one round trip. They are sent
@@ -176,7 +177,8 @@ def _evaluate(
     results = Results(source.capacity(), backend.is_chief)
     progress = Progress(verbose if backend.is_chief else 0, source.num_samples)
     with backend.together(f"the inference of {step}") as agreement:
-        rounds = source.rounds(shard, backend.local_replicas, loop.pace)
+        split = Split(loop.num_replicas, loop.balance.weights)
+        rounds = source.rounds(shard, split, loop.pace)
         results.run(loop, rounds, agreement, progress)
         if backend.is_chief and not results.outputs:
             # The chief has to know the form of the predictions even if it evaluates none.

@@ -40,6 +40,7 @@ class Results:
     ) -> None:
         """Evaluates all rounds, unless another rank fails."""
         indices = [self.index]
+        counts, seconds = np.zeros((2, loop.num_replicas))
         read = ((segments, loop.inputs(segments)) for segments in rounds)
         for segments, inputs in ahead(read, agreement.check):
             agreement.check()
@@ -51,7 +52,10 @@ class Results:
                 for rows, components in zip(self.outputs, outputs, strict=True):
                     rows.append(places, components)
                 agreement.progress += count
+            counts[: len(segments)] += [len(segment.index) for segment in segments]
+            seconds[: len(segments)] += loop.seconds
             progress.update(agreement.total_progress())
+        loop.balance.took(counts.tolist(), seconds.tolist())
         self.index = np.concatenate(indices)
         leaves = loop.leaves if self.outputs else []
         self.leaves = [rows.encode(leaf) for leaf, rows in zip(leaves, self.outputs, strict=True)]

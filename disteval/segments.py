@@ -16,10 +16,6 @@ INPUT_BYTES = 32 << 20
 OUTPUT_BYTES = 4 << 20
 # Seconds that a call should take.
 TARGET_SECONDS = 0.5
-# How much longer than with balanced shards an evaluation has to take until shards change.
-BALANCE_GAIN = 1.1
-# Evaluations that are shorter say more of the noise than of the ranks.
-MIN_BALANCED_SECONDS = 0.5
 # Turns of each rank, on average, after which the pattern of weighted turns repeats itself.
 TURNS = 16
 
@@ -93,24 +89,28 @@ class Shard:
 WHOLE = Shard(0, 1)
 
 
-def balanced(
-    weights: tuple[float, ...] | None, counts: Sequence[int], seconds: Sequence[float]
-) -> tuple[float, ...] | None:
-    """Returns the weights for the next evaluation, from how long each rank took for this one.
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How the replicas of one process divide what it evaluates.
 
-    Args:
-        weights: Those of this evaluation.
-        counts: The number of samples of each rank.
-        seconds: How long its inference took.
+    Attributes:
+        replicas: The number of replicas of the process.
+        weights: How much each evaluates, relative to the others; `None` for equal parts.
     """
-    if min(counts) < 1 or min(seconds) <= 0:
-        return weights
-    speeds = np.array(counts) / np.array(seconds)
-    best = sum(counts) / speeds.sum()
-    if max(seconds) <= BALANCE_GAIN * best or max(seconds) < MIN_BALANCED_SECONDS:
-        return weights
-    # A rank that is hardly ever asked would never be seen to have recovered.
-    return tuple(np.maximum(speeds / speeds.sum(), 0.1 / len(speeds)).round(4).tolist())
+
+    replicas: int
+    weights: tuple[float, ...] | None = None
+
+    def total(self, most: int) -> int:
+        """Returns how much they evaluate together if none evaluates more than `most`."""
+        weights = self.weights or (1.0,) * self.replicas
+        return int(most * sum(weights) / max(weights))
+
+    def bounds(self, count: int) -> list[tuple[int, int]]:
+        """Returns the first and last + 1 of each part of `count` things; none is empty."""
+        shards = (Shard(i, self.replicas, self.weights) for i in range(self.replicas))
+        bounds = (shard.bounds(count) for shard in shards)
+        return [(start, stop) for start, stop in bounds if stop > start]
 
 
 class Pace:

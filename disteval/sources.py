@@ -18,11 +18,11 @@ from disteval.segments import (
     Pace,
     Segment,
     Shard,
+    Split,
     join,
     num_bytes,
     num_rows,
     same_shapes,
-    shard_bounds,
 )
 
 EXPECTED = (
@@ -63,18 +63,17 @@ class Source(abc.ABC):
             return batch
         raise DataError("validation_data is empty. Expected one sample at least.")
 
-    def rounds(self, shard: Shard, replicas: int, pace: Pace) -> Iterator[list[Segment]]:
+    def rounds(self, shard: Shard, split: Split, pace: Pace) -> Iterator[list[Segment]]:
         """Yields the shard of a rank, in rounds of one segment for each of its replicas.
 
         A round has fewer segments where there are fewer batches than replicas.
         """
         batches = self.batches(shard)
         for batch in batches:
-            limit = pace.batches(num_bytes(batch[1])) * replicas
+            limit = split.total(pace.batches(num_bytes(batch[1])))
             taken = [batch, *itertools.islice(batches, limit - 1)]
             for run in same_shapes(taken):
-                bounds = [shard_bounds(len(run), i, replicas) for i in range(replicas)]
-                yield [join(run[start:stop]) for start, stop in bounds if stop > start]
+                yield [join(run[start:stop]) for start, stop in split.bounds(len(run))]
 
 
 class ArraySource(Source):
@@ -101,15 +100,15 @@ class ArraySource(Source):
         for begin in range(start, stop, self.batch_size):
             yield begin, self.rows(begin, min(begin + self.batch_size, stop))
 
-    def rounds(self, shard: Shard, replicas: int, pace: Pace) -> Iterator[list[Segment]]:
+    def rounds(self, shard: Shard, split: Split, pace: Pace) -> Iterator[list[Segment]]:
         # Slices of the arrays serve as segments, so no batch is cut out and joined again.
         begin, end = shard.bounds(self.num_samples)
         while begin < end:
             batch_bytes = num_bytes(self.rows(begin, begin + 1)) * self.batch_size
-            limit = pace.batches(batch_bytes) * self.batch_size * replicas
+            limit = split.total(pace.batches(batch_bytes) * self.batch_size)
             rows = min(limit, end - begin)
-            bounds = [shard_bounds(rows, i, replicas) for i in range(replicas)]
-            yield [self._segment(begin + low, begin + high) for low, high in bounds if high > low]
+            bounds = split.bounds(rows)
+            yield [self._segment(begin + low, begin + high) for low, high in bounds]
             begin += rows
 
     def samples(self) -> Iterator[tuple[Any, Any]]:

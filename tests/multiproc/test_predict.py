@@ -21,3 +21,10 @@ LAUNCHES: list[Launch] = [
 def test_predictions_are_those_of_model_predict(launch: Launch) -> None:
     output = check("predict_exactly.py", launch=launch)
     assert output.count("all equal") == (launch[1] if launch[0] == "horovod" else 1)
+
+
+@pytest.mark.parametrize("launch", [("mirrored", 2), ("horovod", 2)], ids=str)
+def test_slow_replicas_evaluate_less(launch: Launch) -> None:
+    # Each replica sleeps on a thread of its own.
+    output = check("predict_unevenly.py", launch=launch, env={"TF_NUM_INTEROP_THREADS": "4"})
+    assert output.count("balanced") == (launch[1] if launch[0] == "horovod" else 1)

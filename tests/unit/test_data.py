@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from disteval import data
 from disteval.errors import DataError
-from disteval.segments import WHOLE, Pace, Shard, shard_bounds
+from disteval.segments import WHOLE, Pace, Shard, Split, shard_bounds
 
 keras = tf.keras
 X = np.arange(180, dtype=np.float32).reshape(60, 3)
@@ -115,7 +115,7 @@ def test_weighted_shards_cover_each_sample_once(samples: int, weights: list[floa
     st.none() | st.integers(1, 70),
     st.lists(st.floats(0.1, 10), min_size=1, max_size=4),
     st.booleans(),
-    st.integers(1, 4),
+    st.lists(st.floats(0.1, 10), min_size=1, max_size=4),
     st.sampled_from([1e-9, 1.0]),
 )
 def test_rounds_cover_each_sample_once(
@@ -125,17 +125,18 @@ def test_rounds_cover_each_sample_once(
     num_samples: int | None,
     weights: list[float],
     balanced: bool,
-    replicas: int,
+    speeds: list[float],
     seconds: float,
 ) -> None:
     source = data.as_source(
         SOURCES[kind](samples, batch_size), batch_size=batch_size, num_samples=num_samples
     )
     numbers = []
+    split = Split(len(speeds), tuple(speeds) if balanced else None)
     for rank in range(len(weights)):
         shard, pace = Shard(rank, len(weights), tuple(weights) if balanced else None), Pace()
-        for segments in source.rounds(shard, replicas, pace):
-            assert 1 <= len(segments) <= replicas
+        for segments in source.rounds(shard, split, pace):
+            assert 1 <= len(segments) <= split.replicas
             for segment in segments:
                 sizes = np.diff(segment.splits)
                 assert segment.splits[0] == 0
@@ -267,7 +268,7 @@ def test_arrays_may_be_tensors_and_ragged() -> None:
 def test_ragged_datasets() -> None:
     batched = tf.data.Dataset.from_tensor_slices((RAGGED, [5, 6, 7])).batch(2)
     source = data.as_source(batched, num_samples=2)
-    ((segment,),) = source.rounds(WHOLE, 1, Pace())
+    ((segment,),) = source.rounds(WHOLE, Split(1), Pace())
     assert segment.batch[0].to_list() == RAGGED[:2].to_list()
     assert [x.tolist() for x, _ in source.samples()] == [[0], [1, 2]]
 
