@@ -92,8 +92,7 @@ class Evaluator:
         """
         evaluation = evaluate(
             backend,
-            self._current_loop(backend, model),
-            self._prepared(),
+            lambda: (self._current_loop(backend, model), self._prepared()),
             step=step,
             same=same,
             before=before,

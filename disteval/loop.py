@@ -45,7 +45,7 @@ class Loop:
         self.leaves: list[wire.Leaf] = []
         self.pace = Pace()
         self.balance = Balance()
-        self.seconds: list[float] = []
+        self.seconds = [0.0] * self.num_replicas
         is_chosen = isinstance(strategy, tf.distribute.OneDeviceStrategy)
         self._device = strategy.extended.worker_devices[0] if is_chosen else None
         self._spec: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +96,8 @@ def predict(
         array([[0.1, 0.9], ...], dtype=float32)         # shape (len(x), 2), and None on rank 1
     """
     engine = get_backend(backend, model=model)
-    with engine.together("predict", {"sync_weights": sync_weights}):
+
+    def prepare() -> tuple[Loop, Source]:
         check_mode(sync_weights)
         source = as_source(data, batch_size=batch_size, num_samples=num_samples, model=model)
         loop = _loops.get(model)
@@ -106,10 +107,16 @@ def predict(
             # Now, for the weights that this makes are to be compared.
             with engine.strategy.scope():
                 model(_first_sample(source), training=False)
-    evaluation = evaluate(
-        engine, loop, source, step="predict", sync_weights=sync_weights, verbose=verbose
-    )
-    return evaluation.predictions
+        return loop, source
+
+    return evaluate(
+        engine,
+        prepare,
+        step="predict",
+        same={"sync_weights": sync_weights},
+        sync_weights=sync_weights,
+        verbose=verbose,
+    ).predictions
 
 
 def _first_sample(source: Source) -> Any:
@@ -120,8 +127,7 @@ def _first_sample(source: Source) -> Any:
 
 def evaluate(
     backend: Backend,
-    loop: Loop,
-    source: Source,
+    prepare: Callable[[], tuple[Loop, Source]],
     *,
     step: str,
     same: dict[str, Any] | None = None,
@@ -134,8 +140,8 @@ def evaluate(
 
     Args:
         backend: Where the ranks and replicas are.
-        loop: What they run.
-        source: What they run it on; of the same form on all ranks.
+        prepare: Returns what they run, and what they run it on, of the same form on all ranks.
+            If it fails on one of them, that is an error on all.
         step: Name of the evaluation, for messages.
         same: Facts that have to be equal on all ranks.
         before: What failed on this rank before; raised on all of them.
@@ -150,6 +156,7 @@ def evaluate(
     with backend.together(step, same) as agreement:
         if before is not None:
             raise before
+        loop, source = prepare()
         agreement.own["weights"] = weights
         replicas = Replicas(loop.model, backend) if sync_weights != "off" else None
         if replicas is not None:

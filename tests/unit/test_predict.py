@@ -135,7 +135,7 @@ def test_the_receipt_says_who_evaluated_what(
 ) -> None:
     backend = disteval.get_backend(model=model)
     loop = Loop(model, None, backend.strategy)
-    result = evaluate(backend, loop, as_source(data, batch_size=64), step="test")
+    result = evaluate(backend, lambda: (loop, as_source(data, batch_size=64)), step="test")
     assert result.receipts == [receipt]
     assert result.num_samples == len(result.predictions)
     assert result.seconds["inference"] > 0

@@ -126,9 +126,12 @@ def test_a_backend_that_is_gone_is_waited_for_only_once(
     up.close()
     assert len([r for r in caplog.records if "tables of run" in r.getMessage()]) == 1
     wandb_backend.faults()
+    # The client is still trying to send the first one, and may do so now.
     run.finish()
-    assert upload_left(up.folder.parent.parent) == 3
-    assert set(committed(wandb_backend)) == {"val:v0", "pred:v0", "pred:v1"}
+    left = len(list(packages.find(up.folder)))
+    assert left in (2, 3)
+    assert upload_left(up.folder.parent.parent) == left
+    assert sorted(committed(wandb_backend)) == ["pred:v0", "pred:v1", "val:v0"]
     with pytest.raises(DistEvalError, match="no tables to upload"):
         upload_left(up.folder.parent.parent)
 

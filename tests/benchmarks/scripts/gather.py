@@ -82,7 +82,9 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
     gather_seconds: list[float] = []
 
     def ours() -> Any:
-        evaluation = evaluate(backend, loop, source, step="gather", sync_weights="off", verbose=0)
+        evaluation = evaluate(
+            backend, lambda: (loop, source), step="gather", sync_weights="off", verbose=0
+        )
         gather_seconds.append(evaluation.seconds["gather"])
         return evaluation.predictions
 
