@@ -151,6 +151,7 @@ class PeerAgreement(Agreement):
                 self._whereabouts.announce(self._status.step)
                 announced = True
             if waited > self._timeout:
+                _raise_interrupt(error)
                 raise errors.ReplicaError(
                     f"no answer in {self._status.step} for {waited:.0f} s (timeout="
                     f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A rank "
@@ -177,6 +178,7 @@ class PeerAgreement(Agreement):
 
     def _raise(self, error: BaseException | None) -> None:
         if self._failure is not None:
+            _raise_interrupt(error)
             raise self._failure from error
         check(self.statuses, error)
 
@@ -212,12 +214,19 @@ def check(statuses: Sequence[Status], error: BaseException | None = None) -> Non
             raised instead, so that for instance a `DataError` is one everywhere.
         DistEvalError: The ranks are at different steps or disagree in a fact.
     """
-    if error is not None and (len(statuses) == 1 or not isinstance(error, Exception)):
-        raise error  # nobody else to tell, or an interrupt, which has been told by now
+    _raise_interrupt(error)
+    if error is not None and len(statuses) == 1:
+        raise error
     failed = next((status for status in statuses if status.error), None)
     if failed is not None:
         _raise_failure(failed, len(statuses), error)
     _check_same(statuses)
+
+
+def _raise_interrupt(error: BaseException | None) -> None:
+    """Raises what ends this process, such as KeyboardInterrupt, once the others were told."""
+    if error is not None and not isinstance(error, Exception):
+        raise error
 
 
 def _raise_failure(failed: Status, size: int, error: BaseException | None) -> None:

@@ -294,9 +294,12 @@ def _as_tuple(item: Any) -> Any:
 def _array_leaves(arrays: Any) -> list[Any]:
     leaves = tf.nest.flatten(arrays)
     for leaf in leaves:
-        if not hasattr(leaf, "shape") or len(leaf.shape) == 0:
+        is_array = isinstance(leaf, tf.RaggedTensor) or hasattr(leaf, "__array__")
+        if not is_array or not len(getattr(leaf, "shape", ())):
             kind = f"a leaf of type {type(leaf).__name__}"
             hint = " For a list of numbers, use np.asarray." if np.isscalar(leaf) else ""
+            if hasattr(leaf, "toarray"):  # of SciPy
+                hint = " For sparse input, use toarray(), or a dataset that does by batch."
             raise DataError(f"Received: validation_data with {kind}. {EXPECTED}{hint}")
     return leaves
 

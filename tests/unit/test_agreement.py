@@ -284,3 +284,18 @@ def test_a_collective_that_fails_is_raised() -> None:
     with pytest.raises(ReplicaError, match="a peer is gone") as info:
         mine.conclude(own)
     assert info.value.__cause__ is own
+
+
+@pytest.mark.parametrize("peer", ["gone", "silent"])
+def test_an_interrupt_stays_one_though_nobody_hears_of_it(peer: str) -> None:
+    meeting = Meeting(2)
+
+    def exchange(record: bytes, payload: np.ndarray) -> tuple[list[bytes], list[np.ndarray]]:
+        if peer == "gone":
+            raise ReplicaError("a peer is gone")
+        return meeting.exchange(0)(record, payload)
+
+    mine = PeerAgreement(Status(0, "here"), exchange, 0.2, Whereabouts())
+    with pytest.raises(KeyboardInterrupt):
+        mine.conclude(raised(KeyboardInterrupt()))
+    meeting.abandon()

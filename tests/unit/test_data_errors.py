@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 from disteval import data
@@ -31,6 +32,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "lists in a tuple": ((X, [1.0, 2.0]), r"a leaf of type float.*np\.asarray"),
     "scalar array": (np.array(3), "a leaf of type ndarray.*arrays or nests of arrays"),
     "scalar tensor": (tf.constant(3), "a leaf of type EagerTensor.*arrays or nests of arrays"),
+    "sparse matrix": (scipy.sparse.csr_matrix(X), r"a leaf of type csr_matrix.*toarray\(\)"),
+    "sparse tensor": (tf.sparse.from_dense(X), "a leaf of type SparseTensor"),
     "None in a tuple": ((X, None), "a leaf of type NoneType"),
     "None": (None, "validation_data of NoneType.*tf.data.Dataset.*PyDataset.*fn"),
     "generator": ((x for x in X), "validation_data of generator.*finite tf.data.Dataset"),
