@@ -16,9 +16,10 @@ COPIES = 1.2
 ALLOWANCE = 40
 
 
+@pytest.mark.parametrize("how", ["predict", "callback"])
 @pytest.mark.parametrize("launch", [("single", 1), ("horovod", 2)], ids=str)
-def test_peak_memory_is_that_of_the_predictions(launch: Launch) -> None:
-    output = check("measure_memory.py", launch=launch)
+def test_peak_memory_is_that_of_the_predictions(launch: Launch, how: str) -> None:
+    output = check("measure_memory.py", how, launch=launch)
     reports = [json.loads(found) for found in re.findall(r"memory (\{.*?\})", output)]
     print(reports)
     assert sorted(report["rank"] for report in reports) == list(range(launch[1]))

@@ -1,4 +1,7 @@
-"""Measures how much the memory of each rank grows in an evaluation with large outputs."""
+"""Measures how much the memory of each rank grows in evaluations with large outputs.
+
+Argument: `predict`, or `callback` for evaluations at the ends of epochs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+import wandb
 
 import disteval
 import replicas
@@ -29,23 +33,54 @@ def postprocess(outputs: tf.Tensor, batch: object) -> tf.Tensor:
     return tf.tile(outputs, [1, VALUES])
 
 
+class Eval(disteval.DistEvalCallback):
+    """Logs nothing."""
+
+    def postprocess(self, outputs, batch):
+        return postprocess(outputs, batch)
+
+    def add_ground_truth(self, logs=None):
+        pass
+
+    def add_model_predictions(self, epoch, logs=None):
+        pass
+
+
+class Predict:
+    """`predict`, with the predictions where the callback has them."""
+
+    def on_epoch_end(self, epoch):
+        self.predictions = None
+        self.predictions = disteval.predict(model, x, postprocess=postprocess)
+
+
 replicas.start()
 backend = disteval.get_backend(replicas.BACKEND)
 model = tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Rescaling(2.0)])
 x = np.arange(SAMPLES, dtype=np.float32)[:, np.newaxis]
+
+if sys.argv[1] == "callback":
+    if backend.is_chief:
+        wandb.init(mode="disabled")
+    evaluation = Eval([], [], validation_data=x)
+    model.compile()
+    evaluation.set_model(model)
+    evaluation.on_train_begin()
+else:
+    evaluation = Predict()
 
 # The warm-up traces the loop and makes what Horovod and TensorFlow make once.
 disteval.predict(model, x, num_samples=100, postprocess=postprocess)
 peak()
 before = peak()
 grown = []
-for _ in range(3):  # memory that malloc keeps after the first one counts for the others
-    predictions = None
-    predictions = disteval.predict(model, x, postprocess=postprocess)
+for epoch in range(3):  # memory that malloc keeps after the first one counts for the others
+    evaluation.on_epoch_end(epoch)
     grown.append(peak() - before)
 
 start, stop = shard_bounds(SAMPLES, backend.rank, backend.size)
 rows = stop - start
+predictions = evaluation.predictions
 if backend.is_chief:
     rows = SAMPLES
     assert predictions.shape == (SAMPLES, VALUES)
