@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from disteval.batches import split_element
 from disteval.errors import DataError
 from disteval.sources import (
     EXPECTED,
@@ -16,7 +17,6 @@ from disteval.sources import (
     FunctionSource,
     PyDatasetSource,
     Source,
-    split_element,
 )
 
 

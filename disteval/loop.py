@@ -14,8 +14,9 @@ import tensorflow as tf
 from disteval import wire
 from disteval.backends.local import local_replicas
 from disteval.balance import Balance
+from disteval.batches import num_rows
 from disteval.errors import DataError
-from disteval.segments import Pace, Segment, num_rows
+from disteval.segments import Pace, Segment
 
 PostProcess = Callable[[Any, Any], Any]
 

@@ -16,6 +16,7 @@ from disteval.agreement import NOTHING, Agreement, Status
 from disteval.assembly import Assembly
 from disteval.backends import Backend, get_backend
 from disteval.balance import balanced
+from disteval.batches import split_element
 from disteval.data import as_source
 from disteval.errors import DataError
 from disteval.loop import Loop, PostProcess
@@ -23,7 +24,7 @@ from disteval.progress import Progress
 from disteval.replicas import Replicas, check_mode
 from disteval.results import Results
 from disteval.segments import Shard, Split
-from disteval.sources import Source, split_element
+from disteval.sources import Source
 
 # Predictions of a rank that travel together with its status, in one round trip. They are sent
 # again with each sign of life while other ranks are still at work, so they have to be few.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from disteval.batches import num_rows
 
 # Bytes of one replica in one call. Some are in memory several times; those of outputs beside the
 # predictions themselves, whose size limits what an evaluation should take.
@@ -142,32 +143,6 @@ class Pace:
         self._last = batches
         self._seconds = seconds / batches
         self._output_bytes = output_bytes / batches
-
-
-def num_rows(batch: Any) -> int:
-    """Returns the number of samples of a batch."""
-    leaf = tf.nest.flatten(batch)[0]
-    return int(leaf.nrows()) if isinstance(leaf, tf.RaggedTensor) else len(leaf)
-
-
-def num_bytes(batch: Any) -> int:
-    """Returns the bytes of a batch."""
-    leaves = tf.nest.flatten(batch, expand_composites=True)
-    return sum(np.prod(leaf.shape) * leaf.dtype.size if isinstance(leaf, tf.Tensor) else leaf.nbytes
-               for leaf in leaves)  # fmt: skip
-
-
-def same_shapes(batches: Sequence[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
-    """Yields runs of consecutive batches that can be joined, row for row."""
-    for _, run in itertools.groupby(batches, key=lambda item: _inner_shapes(item[1])):
-        yield list(run)
-
-
-def _inner_shapes(batch: Any) -> list[Any]:
-    return [
-        (leaf.ragged_rank if isinstance(leaf, tf.RaggedTensor) else 0, tuple(leaf.shape[1:]))
-        for leaf in tf.nest.flatten(batch)
-    ]
 
 
 def join(batches: Sequence[tuple[int | np.ndarray, Any]]) -> Segment:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import collections
+import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -12,18 +14,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from disteval.errors import DataError
-from disteval.segments import (
-    WHOLE,
-    Pace,
-    Segment,
-    Shard,
-    Split,
-    join,
+from disteval.batches import (
+    as_floatx,
+    as_tuple,
+    cut,
+    first_row,
+    kept,
     num_bytes,
     num_rows,
+    on_host,
     same_shapes,
+    split_element,
 )
+from disteval.errors import DataError
+from disteval.segments import WHOLE, Pace, Segment, Shard, Split, join
 
 EXPECTED = (
     "Expected (x, y) or (x, y, sample_weight) of arrays or nests of arrays, a finite "
@@ -115,7 +119,7 @@ class ArraySource(Source):
         for i in range(self.num_samples):
             # Rows by position, also of what has labels, such as a column of a data frame.
             sample = tf.nest.map_structure(lambda a, i=i: a[i : i + 1], self.arrays)
-            yield split_element(tf.nest.map_structure(_first_row, sample))
+            yield split_element(tf.nest.map_structure(first_row, sample))
 
     def _segment(self, start: int, stop: int) -> Segment:
         splits = np.append(np.arange(0, stop - start, self.batch_size), stop - start)
@@ -123,7 +127,7 @@ class ArraySource(Source):
 
     def rows(self, start: int, stop: int) -> Any:
         """Returns samples `start` to `stop - 1` as a batch."""
-        return tf.nest.map_structure(lambda a: _as_floatx(a[start:stop]), self.arrays)
+        return tf.nest.map_structure(lambda a: as_floatx(a[start:stop]), self.arrays)
 
 
 class DatasetSource(Source):
@@ -166,13 +170,13 @@ class DatasetSource(Source):
                 return
             if turns[i % len(turns)]:
                 rows = self.num_samples - start if self.num_samples is not None else None
-                yield start, batch if rows is None else _cut(batch, rows)
+                yield start, batch if rows is None else cut(batch, rows)
             start += num_rows(batch)
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         dataset = self.dataset.unbatch() if self.batched else self.dataset
         for element in _in_order(dataset.take(self.num_samples or -1)):
-            yield split_element(tf.nest.map_structure(_on_host, element))
+            yield split_element(tf.nest.map_structure(on_host, element))
 
 
 class PyDatasetSource(Source):
@@ -183,7 +187,10 @@ class PyDatasetSource(Source):
             raise DataError("validation_data is an empty PyDataset. Expected one batch at least.")
         self.dataset = dataset
         self.num_samples = num_samples
-        self.batch_size = num_rows(_as_tuple(dataset[0]))
+        self._workers = getattr(dataset, "workers", 1)
+        # Without workers, it need not be safe for the threads of an evaluation and of `samples`.
+        self._reading = threading.Lock() if self._workers <= 1 else contextlib.nullcontext()
+        self.batch_size = num_rows(self._batch(0))
 
     def capacity(self) -> int:
         count = len(self.dataset) * self.batch_size
@@ -203,26 +210,29 @@ class PyDatasetSource(Source):
                     "a rank knows which samples it holds without reading the other batches."
                 )
             if self.num_samples is not None:
-                batch = _cut(batch, self.num_samples - start)
-            yield start, tf.nest.map_structure(_as_floatx, batch)
+                batch = cut(batch, self.num_samples - start)
+            yield start, tf.nest.map_structure(as_floatx, batch)
 
     def _read(self, numbers: range) -> Iterator[Any]:
         """Yields batches in their order, read by as many threads as the dataset asks for."""
-        workers = getattr(self.dataset, "workers", 1)
-        if workers <= 1:
-            yield from (_as_tuple(self.dataset[i]) for i in numbers)
+        if self._workers <= 1:
+            yield from map(self._batch, numbers)
             return
-        pool = futures.ThreadPoolExecutor(workers, "disteval-input")
+        pool = futures.ThreadPoolExecutor(self._workers, "disteval-input")
         reading: collections.deque[futures.Future[Any]] = collections.deque()
         try:
             for i in numbers:
-                reading.append(pool.submit(self.dataset.__getitem__, i))
-                if len(reading) > workers:
-                    yield _as_tuple(reading.popleft().result())
+                reading.append(pool.submit(self._batch, i))
+                if len(reading) > self._workers:
+                    yield reading.popleft().result()
             while reading:
-                yield _as_tuple(reading.popleft().result())
+                yield reading.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(self, i: int) -> Any:
+        with self._reading:
+            return as_tuple(self.dataset[i])
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         for _, batch in self.batches(WHOLE):
@@ -249,7 +259,7 @@ class FunctionSource(Source):
             if self.num_samples is not None:
                 keep = index < self.num_samples
                 index = index[keep]
-                batch = tf.nest.map_structure(lambda a, keep=keep: _kept(a, keep), batch)
+                batch = tf.nest.map_structure(lambda a, keep=keep: kept(a, keep), batch)
             if len(index):
                 yield index, batch
 
@@ -263,7 +273,7 @@ class FunctionSource(Source):
                     f"fn(0, 1) yields sample {int(index)} at position {i}. Expected the samples "
                     "0, 1, 2, ... in order when there is one shard."
                 )
-            yield split_element(tf.nest.map_structure(_on_host, element))
+            yield split_element(tf.nest.map_structure(on_host, element))
 
     def _dataset(self, shard_index: int, num_shards: int) -> tf.data.Dataset:
         dataset = self.fn(shard_index, num_shards)
@@ -277,20 +287,6 @@ class FunctionSource(Source):
         return dataset
 
 
-def split_element(element: Any) -> tuple[Any, Any]:
-    """Returns `(x, y)` of an element `(x, y)`, `(x, y, sample_weight)`, `(x,)` or `x`."""
-    if not isinstance(element, tuple) or not 1 <= len(element) <= 3:
-        return element, None
-    return element[0], element[1] if len(element) > 1 else None
-
-
-def _as_tuple(item: Any) -> Any:
-    """Returns a batch of a PyDataset; Keras takes a list `[x, y]` for a tuple."""
-    if isinstance(item, list | tuple):
-        item = tuple(part for part in item if part is not None)
-    return tf.nest.map_structure(np.asarray, item)
-
-
 def _array_leaves(arrays: Any) -> list[Any]:
     leaves = tf.nest.flatten(arrays)
     for leaf in leaves:
@@ -302,34 +298,6 @@ def _array_leaves(arrays: Any) -> list[Any]:
                 hint = " For sparse input, use toarray(), or a dataset that does by batch."
             raise DataError(f"Received: validation_data with {kind}. {EXPECTED}{hint}")
     return leaves
-
-
-def _as_floatx(array: Any) -> Any:
-    """Casts floating-point input to Keras' floatx, as Keras does with arrays."""
-    if isinstance(array, tf.RaggedTensor):
-        return array
-    array = np.asarray(array)
-    floatx = tf.keras.backend.floatx()
-    return array.astype(floatx, copy=False) if np.issubdtype(array.dtype, np.floating) else array
-
-
-def _first_row(rows: Any) -> Any:
-    return _on_host(
-        rows[0] if isinstance(rows, tf.Tensor | tf.RaggedTensor) else np.asarray(rows)[0]
-    )
-
-
-def _on_host(value: Any) -> Any:
-    return value.numpy() if isinstance(value, tf.Tensor) else value
-
-
-def _cut(batch: Any, rows: Any) -> Any:
-    return tf.nest.map_structure(lambda a: a[:rows], batch)
-
-
-def _kept(tensor: Any, keep: np.ndarray) -> Any:
-    mask = tf.ragged.boolean_mask if isinstance(tensor, tf.RaggedTensor) else tf.boolean_mask
-    return mask(tensor, keep)
 
 
 def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:

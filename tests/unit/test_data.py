@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from disteval import data
+from disteval.batches import split_element
 from disteval.errors import DataError
 from disteval.segments import WHOLE, Pace, Shard, Split, shard_bounds
 
@@ -188,7 +191,7 @@ def test_samples_of_nests() -> None:
     ],
 )
 def test_split_element(element: Any, expected: tuple[Any, Any]) -> None:
-    assert data.split_element(element) == expected
+    assert split_element(element) == expected
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -330,6 +333,23 @@ def test_a_py_dataset_is_read_by_as_many_threads_as_it_asks_for() -> None:
     for (x, y), (_, (x_wanted, y_wanted)) in zip(batches, whole, strict=True):
         np.testing.assert_array_equal(x, x_wanted)
         np.testing.assert_array_equal(y, y_wanted)
+
+
+def test_a_py_dataset_without_workers_is_read_by_one_thread_at_a_time() -> None:
+    class Alone(Batches):
+        reading = threading.Lock()
+
+        def __getitem__(self, i: int) -> Any:
+            assert self.reading.acquire(blocking=False)
+            time.sleep(0.01)
+            self.reading.release()
+            return super().__getitem__(i)
+
+    source = data.as_source(Alone([2] * 10))
+    # The hooks may read samples in the background of the next evaluation.
+    with futures.ThreadPoolExecutor(2) as pool:
+        reads = [pool.submit(lambda: list(source.samples())) for _ in range(2)]
+    assert [len(read.result()) for read in reads] == [20, 20]
 
 
 def test_a_list_of_a_py_dataset_is_a_tuple() -> None:
