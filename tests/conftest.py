@@ -10,9 +10,11 @@ from wandb_backend.fixture import wandb_backend
 
 __all__ = ["wandb_backend"]
 
-# What an example takes says how busy the machine is.
-hypothesis.settings.register_profile("any machine", deadline=None)
-hypothesis.settings.load_profile("any machine")
+# What an example takes says how busy the machine is. The examples are those of any other run;
+# `pytest --hypothesis-profile explore` tries new ones.
+hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile("repeat")
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,9 @@ def batch_of(kind: str, rows: Sequence[Any], dtype: str, inner: Sequence[int]) -
         flat = [part for row in flat for part in row]
         kind = kind.removeprefix("ragged").removeprefix(" of ")
     empty = np.empty((0, *inner), tf.as_dtype(dtype).as_numpy_dtype)
-    tensor = tf.constant(np.stack(flat) if flat else empty, dtype)
+    # Not for strings of no dimension: NumPy would drop the zeros at their ends.
+    stack = objects if flat and isinstance(flat[0], bytes) else np.stack
+    tensor = tf.constant(stack(flat) if flat else empty, dtype)
     for level in reversed(lengths):
         tensor = tf.RaggedTensor.from_row_lengths(tensor, level)
     return [np.asarray(component) for component in wire.components(tensor)]
@@ -132,7 +134,7 @@ def distributions(draw: st.DrawFn) -> Indices:
     return [list(order[start:stop]) for start, stop in bounds]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.sampled_from(KINDS),
     st.sampled_from([*DTYPES, "string"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import disteval
@@ -131,7 +131,6 @@ BUFFERS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(BUFFERS, st.integers(1, 40))
 def test_pieces_are_equal_and_fill_the_arrays_of_the_chief(
     forms: list[tuple[object, tuple[int, ...]]], piece_bytes: int

@@ -110,7 +110,7 @@ def test_weighted_shards_cover_each_sample_once(samples: int, weights: list[floa
     assert (turns.sum(axis=0) == 1).all(), "each turn is that of one rank"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sampled_from([kind for kind in SOURCES if "infinite" not in kind]),
     st.integers(1, 60),
