@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# Bytes, of which the address of a tensor's memory is a multiple.
+ALIGNMENT = 64
+
 
 def split_element(element: Any) -> tuple[Any, Any]:
     """Returns `(x, y)` of an element `(x, y)`, `(x, y, sample_weight)`, `(x,)` or `x`."""
@@ -57,6 +60,23 @@ def as_floatx(array: Any) -> Any:
     array = np.asarray(array)
     floatx = tf.keras.backend.floatx()
     return array.astype(floatx, copy=False) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def as_tensor(leaf: Any) -> Any:
+    """Returns a leaf as a tensor on the device of the context."""
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iuf" and leaf.dtype.isnative:
+        # tf.constant copies twice what NumPy has not put where TensorFlow wants it.
+        leaf = tf.experimental.dlpack.from_dlpack(_aligned(leaf).__dlpack__())
+    return tf.identity(leaf)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """Copies an array, to an address at which each kernel of TensorFlow can compute."""
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def cut(batch: Any, rows: Any) -> Any:

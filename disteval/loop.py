@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from disteval import wire
-from disteval.backends.local import local_replicas
+from disteval.backends.local import local_devices
 from disteval.balance import Balance
-from disteval.batches import num_rows
+from disteval.batches import as_tensor, num_rows
 from disteval.errors import DataError
 from disteval.segments import Pace, Segment
 
@@ -41,27 +41,27 @@ class Loop:
         self.model = model
         self.postprocess = postprocess
         self.strategy = strategy
-        self.num_replicas = local_replicas(strategy)
+        self._devices = local_devices(strategy)
+        self.num_replicas = len(self._devices)
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
         self.pace = Pace()
         self.balance = Balance()
         self.seconds = [0.0] * self.num_replicas
-        is_chosen = isinstance(strategy, tf.distribute.OneDeviceStrategy)
-        self._device = strategy.extended.worker_devices[0] if is_chosen else None
         self._spec: Any = None
         self._compiled: Any = None
 
     def inputs(self, segments: Sequence[Segment]) -> list[Any]:
         """Returns the tensors of a round, for `run`; on any thread."""
-        with tf.device(self._device):
-            inputs = [
-                (tf.nest.map_structure(_as_tensor, segment.batch), tf.constant(segment.splits))
-                for segment in segments
-            ]
+        inputs = []
+        for segment, device in zip(segments, self._devices, strict=False):
+            with tf.device(device):  # there now, while the round before computes
+                batch = tf.nest.map_structure(as_tensor, segment.batch)
+                # Of all integers, only those of 32 bits stay on the host, where they are needed.
+                inputs.append((batch, tf.constant(segment.splits, tf.int32)))
         if len(inputs) < self.num_replicas:
             # Every replica has to take part. Those without a segment evaluate a sample in vain.
-            idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int64))
+            idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int32))
             inputs += [idle] * (self.num_replicas - len(inputs))
         return inputs
 
@@ -128,7 +128,7 @@ class Loop:
             ) from error
 
     def _compile(self) -> Any:
-        replica = (self._spec, tf.TensorSpec([None], tf.int64))
+        replica = (self._spec, tf.TensorSpec([None], tf.int32))
         replicas = [replica] * self.num_replicas
 
         def function(inputs: Any) -> Any:
@@ -141,7 +141,7 @@ class Loop:
         if int(self.strategy.num_replicas_in_sync) == 1:
             # Not by `run`, which the scope of another strategy refuses, and callbacks of Keras 2
             # are called in the scope of the model's.
-            with tf.device(self._device):
+            with tf.device(self._devices[0]):
                 return [evaluate(inputs[0])]
         per_replica = self.strategy.experimental_distribute_values_from_function(
             # Its number among all processes; the replicas of a process follow each other.
@@ -209,7 +209,7 @@ class Loop:
         self.leaves = leaves
         self.structure = tf.nest.pack_sequence_as(outputs, range(len(flat)))
         components = [wire.components(output) for output in flat]
-        return components, tf.stack([tf.shape(parts[0], tf.int64)[0] for parts in components])
+        return components, tf.stack([tf.shape(parts[0])[0] for parts in components])
 
     def _check_rows(self, expected: np.ndarray, rows: np.ndarray) -> None:
         """Raises unless each output has a row for each sample, in each batch."""
@@ -234,10 +234,6 @@ def _time_of(results: Sequence[tf.Tensor]) -> tf.Tensor:
 
 def _is_keras_2(model: Any) -> bool:
     return any(kind.__module__.startswith("tf_keras.") for kind in model.__class__.__mro__)
-
-
-def _as_tensor(leaf: Any) -> Any:
-    return leaf if isinstance(leaf, tf.Tensor | tf.RaggedTensor) else tf.constant(leaf)
 
 
 def _any_rows(shape: tf.TensorShape) -> tf.TensorShape:

@@ -11,6 +11,13 @@ import tensorflow as tf
 
 from disteval.agreement import Agreement, Status
 
+# Strategies whose replicas each have a device of this process.
+WITH_DEVICES = (
+    tf.distribute.MirroredStrategy,
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.OneDeviceStrategy,
+)
+
 
 class Backend:
     """One process, and the interface of an engine with several.
@@ -37,7 +44,7 @@ class Backend:
     @property
     def local_replicas(self) -> int:
         """The number of replicas of this process."""
-        return local_replicas(self.strategy)
+        return len(local_devices(self.strategy))
 
     @property
     def num_replicas(self) -> int:
@@ -100,8 +107,8 @@ class Backend:
         return Agreement(status)
 
 
-def local_replicas(strategy: Any) -> int:
-    """Returns the number of replicas of a strategy in this process."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return len(strategy.extended.worker_devices)
-    return int(strategy.num_replicas_in_sync)
+def local_devices(strategy: Any) -> list[str | None]:
+    """Returns the device of each replica of a strategy in this process; `None` is the default."""
+    if isinstance(strategy, WITH_DEVICES):
+        return list(strategy.extended.worker_devices)
+    return [None] * int(strategy.num_replicas_in_sync)

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 import disteval
 import replicas
+from disteval.loop import Loop
+from disteval.segments import Segment
 
 strategy = replicas.start()
 chief = disteval.get_backend(replicas.BACKEND).is_chief
@@ -163,7 +165,19 @@ def batches_of_different_shapes() -> None:
     check(disteval.predict(pointwise, dataset.take(2)), np.stack(rows[:4]) if chief else None)
 
 
+def inputs_are_on_the_device_of_their_replica() -> None:
+    loop = Loop(model, None, strategy)
+    segments = [
+        Segment(np.arange(2), (X[i : i + 2], tf.constant(Y[i : i + 2])), np.array([0, 2]))
+        for i in range(loop.num_replicas)
+    ]
+    for i, inputs in enumerate(loop.inputs(segments)):
+        for leaf in tf.nest.flatten(inputs):
+            assert leaf.device.endswith(f"device:CPU:{i}"), leaf.device
+
+
 if __name__ == "__main__":
+    inputs_are_on_the_device_of_their_replica()
     nests_of_inputs()
     every_output()
     every_source()
