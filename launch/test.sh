@@ -46,7 +46,7 @@ test_with_coverage() {
     trap "rm -rf '$COVERAGE_FOLDER'" EXIT
     # Two at once: most of a test is starting processes. A file shares what its tests set up, and
     # files with few tests, which take long, do not wait until the others are done.
-    coverage run --rcfile=tests/coverage.ini -m pytest \
+    PYTHONPATH=$top/tests/coverage_hook${PYTHONPATH:+:$PYTHONPATH} pytest \
         --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore "$timed"
     coverage combine --quiet --rcfile=tests/coverage.ini
     coverage report --rcfile=tests/coverage.ini --fail-under=90
