@@ -30,9 +30,10 @@ class Job(NamedTuple):
     script: str
     launch: Launch = SINGLE
     env: dict[str, str] = {}  # noqa: RUF012
+    flags: tuple[str, ...] = ()
 
 
-def jobs(quick: bool) -> list[Job]:
+def jobs(quick: bool, with_peers: bool) -> list[Job]:
     """Returns what to run, one after the other."""
     replicas = (2, 8) if quick else (1, 2, 4, 8)
     return [
@@ -41,6 +42,7 @@ def jobs(quick: bool) -> list[Job]:
         *(Job("scaling", "scaling.py", ("mirrored", n), SLEEPERS) for n in replicas),
         Job("scaling", "real_compute.py", ("horovod", 2)),
         Job("gather", "gather.py", ("horovod", 2)),
+        *([Job("peers", "gather.py", ("horovod", 2), flags=("--peers",))] * with_peers),
         Job("check", "check_cost.py", ("horovod", 2)),
         Job("logging", "table_logging.py", env=ALL_CORES),
         Job("epoch end", "epoch_end.py", env=ALL_CORES),
@@ -60,11 +62,11 @@ def main() -> None:
     started, machine = time.monotonic(), report.machine()
     figures: list[dict[str, Any]] = []
     failed = []
-    for job in jobs(args.quick):
+    for job in jobs(args.quick, args.peers):
         if args.only and job.section not in args.only:
             continue
         sys.stderr.write(f"{job.section}: {job.script}, {job.launch[0]} {job.launch[1]}\n")
-        flags = [f"--{option}" for option in options]
+        flags = [*job.flags, *(["--quick"] if args.quick else [])]
         done = run(SCRIPTS / job.script, *flags, launch=job.launch, env=job.env, timeout=3600)
         if done.returncode:
             sys.stderr.write(f"{job.script} failed:\n{done.stdout}\n")

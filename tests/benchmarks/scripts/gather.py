@@ -25,6 +25,9 @@ from disteval.segments import OUTPUT_BYTES, Segment, shard_bounds
 from disteval.sources import ArraySource
 
 QUICK = "--quick" in sys.argv
+# Peers are beside ours in a job of their own: with torch and its memory, all are slower there.
+PEERS = "--peers" in sys.argv
+SECTION = "peers" if PEERS else "gather"
 REPETITIONS = 3 if QUICK else 9
 # Pickled objects take seconds.
 SLOW_REPETITIONS = 1 if QUICK else 3
@@ -104,7 +107,7 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
         np.testing.assert_array_equal(np.concatenate(result[:1000]), values[: ends[999]])
     del result
     quick = {"ours": ours, "alltoall": alltoall, "allgather": allgather}
-    quick |= peers(own) if "--peers" in sys.argv else {}
+    quick |= peers(own) if PEERS else {}
     seconds = interleaved(quick, REPETITIONS, barrier=barrier)
     # The status of each rank travels in any way; what follows is what its rows take.
     seconds["with agreement"] = seconds["ours"]
@@ -118,11 +121,11 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
     if not backend.is_chief:
         return
     megabytes = sum(array.nbytes for array in own) * size / 1e6
-    emit("gather", case, "ours / bare alltoall", ratio(seconds["ours"], seconds["alltoall"]),
+    emit(SECTION, case, "ours / bare alltoall", ratio(seconds["ours"], seconds["alltoall"]),
          seconds=medians(seconds), megabytes=megabytes)  # fmt: skip
     median = medians(seconds)
     for name in seconds.keys() - {"ours", "alltoall"}:
-        emit("gather", case, f"{name} / ours", median[name] / median["ours"])
+        emit(SECTION, case, f"{name} / ours", median[name] / median["ours"])
 
 
 def measure_memory() -> None:
@@ -140,7 +143,7 @@ def measure_memory() -> None:
     if backend.is_chief:
         held = predictions.nbytes / 1e6
         case, what = f"{held:.0f} MB dense", "chief's peak / the gathered array"
-        emit("gather", case, what, peak.grown / held, grown=peak.grown, held=held)
+        emit(SECTION, case, what, peak.grown / held, grown=peak.grown, held=held)
 
 
 random = np.random.default_rng(0)

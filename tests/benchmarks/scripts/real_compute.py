@@ -14,7 +14,7 @@ from benchmarks import models
 from benchmarks.measure import emit, medians, ratio
 
 QUICK = "--quick" in sys.argv
-REPETITIONS = 3 if QUICK else 9
+REPETITIONS = 3 if QUICK else 25
 SAMPLES = 20_000 if QUICK else 100_000
 
 replicas.start()
