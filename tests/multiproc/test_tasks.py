@@ -14,7 +14,7 @@ LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3
 MEASURED = ["classification", "regression", "segmentation", "detection"]
 TASKS = {
     "single": [*MEASURED, "worst", "mixed"],
-    "mirrored": ["classification", "segmentation", "detection"],
+    "mirrored": MEASURED,
     "horovod": [*MEASURED, "wide"],
 }
 EPOCHS = 2
