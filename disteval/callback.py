@@ -1,36 +1,28 @@
-"""`DistEvalCallback`: when to evaluate, and which hook runs where."""
+"""`DistEvalCallback`: when to evaluate, and what every rank does then."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 import wandb
-from wandb.integration.keras import WandbEvalCallback
 
 from disteval.backends import Backend, get_backend
 from disteval.errors import DistEvalError
 from disteval.evaluator import Evaluator
+from disteval.hooks import TableCallback, run_identity
 from disteval.order import check_ranks
 from disteval.replicas import check_mode
 from disteval.schedule import Monitor, Schedule
-from disteval.tables import (
-    DataTableRef,
-    TableLog,
-    Writer,
-    build_pred_table,
-    needs_main_thread,
-    store_plain_cells,
-)
+from disteval.tables import Writer
 from disteval.version import Version
 
 logger = logging.getLogger("disteval")
 
 
-class DistEvalCallback(WandbEvalCallback):
+class DistEvalCallback(TableCallback):
     """Evaluates on all replicas at the end of each epoch, and logs the predictions once.
 
     A subclass implements the two hooks of `WandbEvalCallback`, and may implement `postprocess`.
@@ -133,25 +125,24 @@ class DistEvalCallback(WandbEvalCallback):
                 f'Received: reference="row" with partitions={partitions}. Expected: partitions=1, '
                 'since a row refers to one table, or reference="media".'
             )
-        self._monitor = Monitor(monitor, mode)
         self._schedule = Schedule(log_freq)
-        # Without sharded inference, `add_model_predictions` needs the model as it is now.
-        self._writer = Writer(asynchronous and validation_data is not None)
-        self._waits_for_uploads = not asynchronous
-        if get_backend(backend).is_chief:
-            super().__init__(data_table_columns, pred_table_columns)
-        else:
-            # Only the chief has a run, and the base class insists on one.
-            super(WandbEvalCallback, self).__init__()
-        self.data_table_columns = data_table_columns
-        self.pred_table_columns = pred_table_columns
+        super().__init__(
+            data_table_columns,
+            pred_table_columns,
+            is_chief=get_backend(backend).is_chief,
+            # Without sharded inference, `add_model_predictions` needs the model as it is now.
+            writer=Writer(asynchronous and validation_data is not None),
+            reference=reference,
+            on_log_error=on_log_error,
+            monitor=Monitor(monitor, mode),
+            partitions=partitions,
+            keep_local=keep_local,
+        )
         self.validation_data = validation_data
         self.backend = backend
-        self.reference = reference
-        self.on_log_error = on_log_error
         self.timeout = timeout
-        self.partitions = partitions
-        self.keep_local = keep_local
+        self._waits_for_uploads = not asynchronous
+        self._run_identity: dict[str, Any] | None = None
         self._epoch = 0
         self._evaluator: Evaluator | None = None
         if validation_data is not None:
@@ -163,26 +154,6 @@ class DistEvalCallback(WandbEvalCallback):
                 sync_weights=sync_weights,
                 verbose=verbose,
             )
-        self._run_identity: dict[str, Any] | None = None
-        self._tables: TableLog | None = None
-        self._newest = self._at_work = Version.none()
-
-    @property
-    def predictions(self) -> Any:
-        """On the chief, the predictions of all samples; in a hook, those of its evaluation."""
-        return (self._at_work if self._writer.is_current else self._newest).predictions
-
-    @property
-    def model(self) -> Any:
-        """The model that is trained; not to be had on the writer's thread."""
-        if self._writer.is_current:
-            raise needs_main_thread("self.model")
-        return self._model
-
-    @model.setter
-    def model(self, model: Any) -> None:
-        # Keras 2 sets the attribute, Keras 3 calls `set_model`.
-        self._model = model
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns what of a batch travels to the chief; traced into the graph on every replica.
@@ -210,7 +181,7 @@ class DistEvalCallback(WandbEvalCallback):
             agreement.own["order"] = order
             agreement.own["batches"] = max(self._schedule.batches, _batches_of(self._model))
             if backend.is_chief or self._run_identity:
-                agreement.own["run"] = _run_identity() or self._run_identity
+                agreement.own["run"] = run_identity() or self._run_identity
         check_ranks(agreement.statuses)
         # A rank that has joined an elastic job has counted none.
         self._schedule.resume(max(status.own["batches"] for status in agreement.statuses))
@@ -218,7 +189,7 @@ class DistEvalCallback(WandbEvalCallback):
         self._run_identity = next(filter(None, identities), None)
         with backend.together("add_ground_truth"):
             if backend.is_chief:
-                self._start_tables()
+                self._start_tables(self._run_identity)
                 self._writer.call(lambda: self._build_data_table(logs))
                 self._writer.submit(self.log_data_table)
             elif wandb.run is not None:
@@ -257,75 +228,6 @@ class DistEvalCallback(WandbEvalCallback):
         if self._tables is not None:
             self._tables.drain()
 
-    def add_predictions(self, **columns: Any) -> None:
-        """Fills `pred_table` from whole columns; for `add_model_predictions`.
-
-        Args:
-            columns: A sequence with a value for each row of the ground-truth table, such as an
-                array of shape `(samples, ...)`, for each column of `pred_table_columns` but for
-                those of the ground-truth table, which are referred to, and `epoch` and `step`.
-                With `reference="row"`, a foreign key `row` stands for the former.
-
-        Raises:
-            DataError: Columns are unknown or missing, or have the wrong length.
-        """
-        if self.pred_table.data:
-            raise DistEvalError(
-                "Received: add_predictions for a pred_table that has rows. Expected: one call of "
-                "add_predictions, or add_data row by row, for each version."
-            )
-        self.pred_table = store_plain_cells(
-            build_pred_table(
-                self.pred_table_columns,
-                self.data_table,
-                columns,
-                number={key: self._at_work.metadata[key] for key in ("epoch", "step")},
-                by_row=self.reference == "row",
-            )
-        )
-
-    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Adds values of this evaluation to the run, as `eval/<name>`; for `add_model_predictions`.
-
-        Args:
-            metrics: Numbers, which the version's metadata keep as well, and what else `run.log`
-                takes, such as a plot.
-        """
-        self._at_work.add_metrics(metrics)
-
-    def log_data_table(
-        self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
-    ) -> None:
-        """Logs `data_table` as a W&B artifact that the run uses, and makes `data_table_ref`.
-
-        Nothing is downloaded again: `data_table_ref` refers to the table of this process.
-
-        Args:
-            name: Name of the artifact.
-            type: Type of the artifact.
-            table_name: Name of the table, as it will be displayed.
-        """
-        self._log.log_data(self.data_table, name, type, table_name)
-        self.data_table_ref: Any = DataTableRef(self.data_table)
-
-    def log_pred_table(
-        self,
-        type: str = "evaluation",
-        table_name: str = "eval_data",
-        aliases: list[str] | None = None,
-    ) -> None:
-        """Logs `pred_table` as a version of the W&B artifact `run_<id>_pred`.
-
-        Args:
-            type: Type of the artifact.
-            table_name: Name of the table, as it will be displayed.
-            aliases: Aliases of the version; `latest` and `epoch_<n>` by default.
-        """
-        version = self._at_work
-        self._log.log_predictions(
-            self.pred_table, type, table_name, aliases or version.aliases, version.metadata
-        )
-
     def _backend(self) -> Backend:
         return get_backend(self.backend, model=self._model, timeout=self.timeout)
 
@@ -333,26 +235,6 @@ class DistEvalCallback(WandbEvalCallback):
         """Returns what has to be equal on every rank."""
         facts = {"log_freq": self._schedule.log_freq, "asynchronous": self._writer.asynchronous}
         return facts | (self._evaluator.facts() if self._evaluator else {"validation_data": None})
-
-    @property
-    def _log(self) -> TableLog:
-        if self._tables is None:
-            raise DistEvalError(
-                "Tables were to be logged before training. Expected: on_train_begin first, as "
-                "`fit` calls it."
-            )
-        return self._tables
-
-    def _start_tables(self) -> None:
-        if wandb.run is None and self._run_identity is not None and self._tables is None:
-            # This rank has become the chief of an elastic job: the run goes on.
-            wandb.init(**self._run_identity, resume="allow")
-        if wandb.run is None:
-            raise DistEvalError("There is no W&B run. Call wandb.init() before training.")
-        if self._tables is None or self._tables.run is not wandb.run:
-            self._tables = TableLog(wandb.run, self._writer, self.partitions, self.keep_local)
-            wandb.run.define_metric("eval/epoch")
-            wandb.run.define_metric("eval/*", step_metric="eval/epoch")
 
     def _evaluate(self, unit: str, number: int, logs: dict[str, float] | None) -> None:
         """Evaluates on every rank, and has the chief log a version."""
@@ -383,55 +265,6 @@ class DistEvalCallback(WandbEvalCallback):
                         self._log.drain()
         elif backend.is_chief:
             self._writer.submit(lambda: self._build_pred_table_behind(version))
-
-    def _build_data_table(self, logs: dict[str, float] | None) -> None:
-        self.init_data_table(column_names=list(self.data_table_columns))
-        store_plain_cells(self.data_table)
-        self.add_ground_truth(logs)
-        self._log.check_rows(len(self.data_table.data))
-
-    def _build_pred_table_behind(self, version: Version) -> None:
-        """Does so on the writer's thread, where the version is nobody's after it."""
-        self._at_work = version
-        try:
-            self._build_pred_table(version)
-        finally:
-            self._at_work = Version.none()
-
-    def _build_pred_table(self, version: Version) -> None:
-        started = time.monotonic()
-        if self._monitor.is_best(version.logs):
-            version.aliases.append("best")
-        self.init_pred_table(column_names=list(self.pred_table_columns))
-        store_plain_cells(self.pred_table)
-        self.add_model_predictions(version.epoch, version.logs)
-        if scalars := version.scalars():
-            # With the metrics that the hook added, in one step of the run.
-            self._log.log_scalars(scalars)
-        seconds = version.metadata.setdefault("seconds", {})
-        seconds["tables"] = round(time.monotonic() - started, 6)
-        self.log_pred_table()
-
-    def _raise_background_error(self) -> None:
-        self._writer.raise_error()
-        if self._tables is not None and self.on_log_error == "raise":
-            self._tables.raise_error()
-
-    def _background_error(self) -> BaseException | None:
-        """Returns what failed in the background since the last evaluation."""
-        try:
-            self._raise_background_error()
-        except BaseException as error:
-            return error
-        return None
-
-
-def _run_identity() -> dict[str, Any] | None:
-    """Returns what it takes to go on with the W&B run of this process."""
-    run = wandb.run
-    if run is None or run.disabled:
-        return None
-    return {"entity": run.entity, "project": run.project, "id": run.id}
 
 
 def _batches_of(model: Any) -> int:
