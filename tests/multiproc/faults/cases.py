@@ -30,6 +30,7 @@ class Case:
         ending: What becomes of that rank: `"raises"`, `"killed"`, `"stopped"`, or `"finishes"`
             where nothing is wrong in its view.
         within: Seconds from the fault until each rank has raised its error.
+        timeout: The callback's argument. Only where a rank is silent does it end the wait.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Case:
     origin: str = "last"
     ending: str = "raises"
     within: float = 10
+    timeout: float = 60
 
     def origins(self, size: int) -> list[int]:
         """Returns the ranks where it goes wrong."""
@@ -85,14 +87,19 @@ def gone(
     launches: tuple[Launch, ...] = (TWO,),
 ) -> Case:  # fmt: skip
     """The last rank is gone without a word."""
-    within = 10 if peers == "CollectiveError" and ending == "killed" else 15
+    silent = ending == "stopped"
     return Case(
-        name, fault, phase, launches, "", message, peers=peers, ending=ending, within=within
-    )
+        name, fault, phase, launches, "", message, peers=peers, ending=ending,
+        within=SILENT_WITHIN if silent else LOST_WITHIN, timeout=SILENT_TIMEOUT if silent else 60,
+    )  # fmt: skip
 
 
 LOST = "a peer is gone"
+# A rank may learn it from another that does, once that one's process has ended.
+LOST_WITHIN = 20
 SILENT = r"no answer in .* for 5 s \(timeout=5\)\. Rank {last} is not there"
+SILENT_TIMEOUT = 5
+SILENT_WITHIN = 15
 
 CASES = [
     # The model and `postprocess`.
@@ -139,7 +146,7 @@ CASES = [
            (ONE, TWO), "RuntimeError", "no name for this class", origin="chief"),
     raises("no_run", "there is no W&B run", BEGIN,
            (ONE, TWO), "Error", f"wandb.init|{LOST}", peers="CollectiveError", leaves=True,
-           origin="chief"),
+           origin="chief", within=LOST_WITHIN),
     # Ranks that are out of step.
     out_of_step("another_log_freq", "another `log_freq` on one rank", BEGIN, "log_freq"),
     out_of_step("another_num_samples", "another `num_samples` on one rank", BEGIN, "num_samples"),
@@ -172,9 +179,10 @@ CASES = [
           "ReplicaDivergenceError", r"rank 1 .* of shape \[4, 3\].* on rank 0 .*\[4, 2\]"),
     # Ranks that leave.
     raises("training_raises", "the training of one rank raises", TRAINING, (TWO,),
-           "ZeroDivisionError", f"division by zero|{LOST}", peers="CollectiveError", leaves=True),
+           "ZeroDivisionError", f"division by zero|{LOST}", peers="CollectiveError", leaves=True,
+           within=LOST_WITHIN),
     raises("interrupt", "Ctrl-C on one rank", FIRST, (TWO,), "KeyboardInterrupt",
-           "^$|with KeyboardInterrupt", leaves=True),
+           "^$|with KeyboardInterrupt", leaves=True, within=LOST_WITHIN),
     gone("killed_before_training", "SIGKILL", BEGIN, "killed", LOST),
     gone("killed_in_inference", "SIGKILL", FIRST, "killed", LOST, launches=(TWO, THREE)),
     gone("killed_in_gather", "SIGKILL", GATHER, "killed", LOST, launches=(TWO, THREE)),
@@ -185,11 +193,12 @@ CASES = [
     gone("no_callback", "the callback is missing on one rank", BEGIN, "finishes", LOST),
     Case("no_callback_and_averaging",
          "the callback is missing on one rank, gradients are averaged", BEGIN, (TWO,),
-         "UnknownError", f"{SILENT}|Horovod has been shut down", leaves=True, within=15),
+         "UnknownError", f"{SILENT}|Horovod has been shut down", leaves=True,
+         within=SILENT_WITHIN, timeout=SILENT_TIMEOUT),
     Case("stop_training_within_an_epoch",
          "`stop_training` set on one rank within an epoch, gradients are averaged", TRAINING,
          (TWO,), "UnknownError", "Rank 0 is not there|Horovod has been shut down", leaves=True,
-         origin="chief", within=15),
+         origin="chief", within=SILENT_WITHIN, timeout=SILENT_TIMEOUT),
 ]  # fmt: skip
 
 
@@ -215,7 +224,8 @@ def table() -> str:
         "`test_faults.py` runs each, and checks of every rank",
         "its exit status, its error and message, and the seconds from the fault to the error. "
         "`timeout`, which bounds how",
-        "long a silent rank is waited for, is 5 s here (600 s by default).",
+        f"long a silent rank is waited for, is {SILENT_TIMEOUT} s where a rank is silent, and 60 s "
+        "elsewhere (600 s by default).",
         "",
         "| Fault | Phase | Where | Fails with | Horovod: that rank | Horovod: others | Within |",
         "|---|---|---|---|---|---|---|",

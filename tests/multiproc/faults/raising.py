@@ -49,7 +49,7 @@ def model_runs_out_of_memory(training: Training) -> None:
     x = X.copy()
     x[-1] = 1000  # of the last shard
     grow = training.at("on_epoch_end", 1, lambda model: size.assign(1 << 50))
-    training.fit((x, Y), model=training.model(Large), before=[grow], timeout=30)
+    training.fit((x, Y), model=training.model(Large), before=[grow])
 
 
 def postprocess_raises_when_traced(training: Training) -> None:

@@ -82,7 +82,7 @@ def run(case: Case, directory: Path, rank: int, size: int) -> None:
 
     scenario = (vars(raising) | vars(differing) | vars(ending))[case.name]
     try:
-        scenario(Training(directory, rank in case.origins(size)))
+        scenario(Training(directory, rank in case.origins(size), case.timeout))
     except BaseException as error:
         note = {"type": type(error).__name__, "message": str(error), "raised": time.monotonic()}
         (directory / f"{rank}.json").write_text(json.dumps(note))

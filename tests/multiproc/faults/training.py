@@ -39,11 +39,13 @@ class Training:
     Args:
         directory: Where it is noted when the fault happens.
         is_origin: Whether it happens on this rank.
+        timeout: Seconds to wait for a silent rank.
     """
 
-    def __init__(self, directory: Path, is_origin: bool) -> None:
+    def __init__(self, directory: Path, is_origin: bool, timeout: float) -> None:
         faulthandler.enable()  # a rank that has to be aborted shows where it was
         self._directory = directory
+        self._timeout = timeout
         self.is_origin = is_origin
         self.strategy = replicas.start()
         self.backend = disteval.get_backend(replicas.BACKEND)
@@ -80,12 +82,13 @@ class Training:
         """Trains with the callback, behind other callbacks."""
         if self.backend.is_chief and has_run:
             wandb.init(mode="disabled")
-        arguments = {"batch_size": 4, "timeout": 5, "asynchronous": False} | arguments
+        arguments = {"batch_size": 4, "asynchronous": False} | arguments
         evaluation = callback(
             ["image", "label"],
             ["epoch", "image", "label", "output"],
             validation_data=validation_data,
             backend=replicas.BACKEND,
+            timeout=self._timeout,
             **arguments,
         )
         (model or self.model()).fit(
