@@ -11,8 +11,8 @@ from multiproc.running import SINGLE, Launch, check, run
 from multiproc.test_tables import read, without_scores
 from wandb_backend.fixture import WandbBackend
 
-# From the fault to the error; the callback in the script waits 5 s for a worker that is silent.
-SECONDS = 10
+# From the fault to the error.
+SECONDS = 20
 
 
 def test_predictions_are_those_of_model_predict() -> None:
@@ -45,7 +45,10 @@ def loop(end: str, victim: int, folder: Path, workers: int) -> dict[int, str]:
     env = {"TF_USE_LEGACY_KERAS": "0", "WANDB_MODE": "disabled"}
     done = run("multiworker_loop.py", end, victim, folder, launch=launch, env=env)
     assert (done.returncode == 0) == (end == "well"), done.stdout
-    return {int(path.name[5:]): path.read_text() for path in folder.glob("rank-*")}
+    ends = {int(path.name[5:]): path.read_text() for path in folder.glob("rank-*")}
+    says_nothing = {victim} if end in ("killed", "stopped") else set()
+    assert ends.keys() == set(range(workers)) - says_nothing, done.stdout
+    return ends
 
 
 def test_a_loop_of_ones_own_with_keras_3(tmp_path: Path) -> None:
@@ -59,16 +62,14 @@ def test_a_loop_of_ones_own_with_keras_3(tmp_path: Path) -> None:
         ("raises", 0, 2, "rank 0 of 2 failed in on_train_begin with ValueError: .*no more scores"),
         ("killed", 1, 3, "most likely since a peer is gone"),
         ("killed", 0, 3, "most likely since a peer is gone"),
-        ("stopped", 1, 2, "no answer in the evaluation of epoch 1 for 5 s"),
+        # Whoever tells first: the timeout of 5 s, or TensorFlow's heartbeats of 10 s.
+        ("stopped", 1, 2, "(no answer in the evaluation of epoch 1 for 5 s|most likely .*beats)"),
     ],
 )
 def test_a_failure_of_one_worker_is_an_error_on_all(
     end: str, victim: int, workers: int, message: str, tmp_path: Path
 ) -> None:
-    ends = loop(end, victim, tmp_path, workers)
-    others = {rank for rank in range(workers) if rank != victim}
-    assert ends.keys() == others | ({victim} if end == "raises" else set())
-    for text in ends.values():
+    for text in loop(end, victim, tmp_path, workers).values():
         seconds, _, error = text.partition("\n")
         assert float(seconds) < SECONDS
         assert re.match(f"ReplicaError: .*{message}", error, re.DOTALL), error

@@ -21,7 +21,8 @@ import replicas
 
 END, VICTIM, DIRECTORY = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 EPOCHS = 2
-TIMEOUT = 5
+# Only where a worker is silent does it end the wait.
+TIMEOUT = 5 if END == "stopped" else 60
 
 strategy = replicas.start()
 backend = disteval.get_backend()
@@ -56,6 +57,13 @@ def fail() -> None:
     if END == "raises":
         raise ValueError("no more scores")
     os.kill(os.getpid(), signal.SIGKILL if END == "killed" else signal.SIGSTOP)
+
+
+def wait_for_all() -> None:
+    """Waits until no worker needs another any more to train; by files, which fail with nobody."""
+    (DIRECTORY / f"trained-{backend.rank}").touch()
+    while len(list(DIRECTORY.glob("trained-*"))) < backend.size:
+        time.sleep(0.05)
 
 
 def train(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
@@ -96,8 +104,10 @@ try:
     for epoch in range(EPOCHS):
         callback.on_epoch_begin(epoch)
         train(model, optimizer)
-        if epoch == 1 and is_victim and END in ("killed", "stopped"):
-            fail()
+        if epoch == 1 and END in ("killed", "stopped"):
+            wait_for_all()
+            if is_victim:
+                fail()
         callback.on_epoch_end(epoch)
     callback.on_train_end()
 except disteval.DistEvalError as error:
