@@ -25,7 +25,7 @@ from disteval.version import Version
 class TableCallback(WandbEvalCallback):
     """Builds and logs tables, on the chief alone; `DistEvalCallback` says when, and of what.
 
-    All of it runs on the writer's thread, and so beside training, if the writer has one.
+    The hooks run on the writer's thread, and so beside training, if the writer has one.
 
     Args:
         data_table_columns: See `DistEvalCallback`, as for all others but these two.
