@@ -1,6 +1,7 @@
 """Commands: `python -m disteval doctor`, `upload RUN_DIR` and `report [RUN_DIR]`.
 
-Each imports what it needs, so that the doctor runs where the others cannot.
+Each command imports what it needs when it runs: the doctor needs nothing that may be broken, and
+the others start without TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,21 +10,22 @@ import argparse
 import sys
 from pathlib import Path
 
-from disteval import doctor
+from disteval.doctor import report as doctor
 from disteval.errors import DistEvalError
 
 
 def main() -> int:
-    """Runs a command, and returns its exit status."""
+    """Runs the command of `sys.argv`, and returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m disteval")
+    parser.add_argument("--version", action="version", version=f"{doctor.version_of('disteval')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     examine = commands.add_parser("doctor", help="say what would run here, and what is in the way")
     examine.add_argument("--json", action="store_true", help="print facts and traps as JSON")
     examine.set_defaults(run=doctor.run)
-    upload = commands.add_parser("upload", help="upload the tables that a run could not")
+    upload = commands.add_parser("upload", help="upload the tables that a run could not upload")
     upload.add_argument("directory", type=Path, help="the run's directory, or one above it")
     upload.set_defaults(run=_upload)
-    report = commands.add_parser("report", help="make a page of a run's predictions to look at")
+    report = commands.add_parser("report", help="make a page that shows a run's predictions")
     report.add_argument(
         "directory",
         type=Path,
@@ -33,7 +35,7 @@ def main() -> int:
     )
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
     report.add_argument(
-        "--rows", type=int, help="of each version at most (default: the 10,000 that W&B shows)"
+        "--rows", type=int, help="rows of each version at most (default: 10,000, as W&B shows)"
     )
     report.set_defaults(run=_report)
     args = parser.parse_args()
@@ -53,7 +55,7 @@ def _upload(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from disteval.report import MAX_ROWS, build_report
+    from disteval.report.build import MAX_ROWS, build_report
 
     rows = MAX_ROWS if args.rows is None else args.rows
     page = build_report(args.directory, args.output, rows)

@@ -1,7 +1,8 @@
-"""`DistEvalCallback`: when to evaluate, and what every rank does then."""
+"""`DistEvalCallback`: when to evaluate, and what each rank does then."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -9,17 +10,33 @@ from typing import Any
 import tensorflow as tf
 import wandb
 
-from disteval.backends import Backend, get_backend
+from disteval.arguments import check_choice, check_positive
+from disteval.backends.base import Backend
+from disteval.backends.choice import get_backend
+from disteval.data.consistency import check_ranks
 from disteval.errors import DistEvalError
-from disteval.evaluator import Evaluator
-from disteval.hooks import TableCallback, run_identity
-from disteval.order import check_ranks
-from disteval.replicas import check_mode
+from disteval.inference.session import Options, Session
 from disteval.schedule import Monitor, Schedule
-from disteval.tables import Writer
-from disteval.version import Version
+from disteval.tables.callback import TableCallback
+from disteval.tables.publisher import run_identity
+from disteval.tables.version import Version
 
 logger = logging.getLogger("disteval")
+
+
+@dataclasses.dataclass(frozen=True)
+class StartReport:
+    """What a rank reports when training begins.
+
+    Attributes:
+        data: A digest of the validation data; `None` if ranks read different data, or none.
+        batches: How many batches the model was trained on before.
+        run: What it takes to resume the W&B run; `None` on a rank that does not know the run.
+    """
+
+    data: str | None
+    batches: int
+    run: dict[str, Any] | None
 
 
 class DistEvalCallback(TableCallback):
@@ -114,52 +131,46 @@ class DistEvalCallback(TableCallback):
         partitions: int = 1,
         keep_local: bool = False,
     ) -> None:
-        _check_choice("reference", reference, ("media", "row"))
-        check_mode(sync_weights)
-        _check_choice("on_log_error", on_log_error, ("warn", "raise"))
-        _check_choice("verbose", verbose, ("auto", 0, 1))
-        _check_positive("timeout", timeout, (int, float))
-        _check_positive("partitions", partitions, int)
+        check_choice("reference", reference, ("media", "row"))
+        options = Options(num_samples, batch_size, sync_weights, verbose)
+        check_choice("on_log_error", on_log_error, ("warn", "raise"))
+        check_positive("timeout", timeout, float)
+        check_positive("partitions", partitions)
         if reference == "row" and partitions != 1:
             raise DistEvalError(
-                f'Received: reference="row" with partitions={partitions}. Expected: partitions=1, '
-                'since a row refers to one table, or reference="media".'
+                'reference="row" refers to rows of one table. Received: reference="row" with '
+                f'partitions={partitions}. Expected: partitions=1, or reference="media".'
             )
         self._schedule = Schedule(log_freq)
+        self._monitor = Monitor(monitor, mode)
         super().__init__(
             data_table_columns,
             pred_table_columns,
+            reference=reference,
             is_chief=get_backend(backend).is_chief,
             # Without sharded inference, `add_model_predictions` needs the model as it is now.
-            writer=Writer(asynchronous and validation_data is not None),
-            reference=reference,
+            asynchronous=asynchronous and validation_data is not None,
+            waits_for_uploads=not asynchronous,
             on_log_error=on_log_error,
-            monitor=Monitor(monitor, mode),
             partitions=partitions,
             keep_local=keep_local,
         )
         self.validation_data = validation_data
         self.backend = backend
         self.timeout = timeout
-        self._waits_for_uploads = not asynchronous
         self._run_identity: dict[str, Any] | None = None
         self._epoch = 0
-        self._evaluator: Evaluator | None = None
+        self._session: Session | None = None
         if validation_data is not None:
-            self._evaluator = Evaluator(
-                validation_data,
-                self.postprocess,
-                num_samples=num_samples,
-                batch_size=batch_size,
-                sync_weights=sync_weights,
-                verbose=verbose,
-            )
+            self._session = Session(validation_data, self.postprocess, options)
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
-        """Returns what of a batch travels to the chief; traced into the graph on every replica.
+        """Returns the predictions of a batch that the chief receives.
+
+        It is traced into the graph on every replica.
 
         Args:
-            outputs: What `model.predict_step` returns for the batch.
+            outputs: The return value of `model.predict_step` for the batch.
             batch: The batch itself, such as `(x, y)`.
 
         Returns:
@@ -169,29 +180,31 @@ class DistEvalCallback(TableCallback):
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         """Iterates over `(x, y)` of each sample, in dataset order, `num_samples` at most."""
-        if self._evaluator is None:
-            raise DistEvalError("samples() needs validation_data. Received: None.")
-        return self._evaluator.samples()
+        if self._session is None:
+            raise DistEvalError(
+                "samples() needs validation data. Received: validation_data=None. "
+                "Expected: (x, y) or a dataset."
+            )
+        return self._session.samples()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data on every rank, and logs the ground-truth table on the chief."""
         backend = self._backend()
-        with backend.together("on_train_begin", self._facts()) as agreement:
-            order = self._evaluator.prepare(backend, self._model) if self._evaluator else None
-            agreement.own["order"] = order
-            agreement.own["batches"] = max(self._schedule.batches, _batches_of(self._model))
-            if backend.is_chief or self._run_identity:
-                agreement.own["run"] = run_identity() or self._run_identity
-        check_ranks(agreement.statuses)
-        # A rank that has joined an elastic job has counted none.
-        self._schedule.resume(max(status.own["batches"] for status in agreement.statuses))
-        identities = [status.own.get("run") for status in agreement.statuses]
-        self._run_identity = next(filter(None, identities), None)
+        with backend.together("on_train_begin", self._config()) as agreement:
+            knows_run = backend.is_chief or self._run_identity is not None
+            agreement.report = StartReport(
+                data=self._session.prepare(backend, self._model) if self._session else None,
+                batches=max(self._schedule.batches, _batches_of(self._model)),
+                run=(run_identity() or self._run_identity) if knows_run else None,
+            )
+        reports: list[StartReport] = agreement.reports
+        check_ranks([report.data for report in reports])
+        # A rank that has joined an elastic job has counted no batches.
+        self._schedule.resume(max(report.batches for report in reports))
+        self._run_identity = next((report.run for report in reports if report.run), None)
         with backend.together("add_ground_truth"):
             if backend.is_chief:
-                self._start_tables(self._run_identity)
-                self._writer.call(lambda: self._build_data_table(logs))
-                self._writer.submit(self.log_data_table)
+                self._publisher.begin(self._run_identity, logs)
             elif wandb.run is not None:
                 logger.warning(
                     "Rank %d has a W&B run of its own, %s. Nothing is logged to it by this "
@@ -199,10 +212,10 @@ class DistEvalCallback(TableCallback):
                 )  # fmt: skip
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Takes note of the epoch."""
+        """Records the epoch, and checks that all ranks are in it."""
         self._epoch = epoch
         self._schedule.start_epoch()
-        # A rank that has left training, or is an epoch ahead, is found here and not by a hang.
+        # Without this, a rank that has left training or is an epoch ahead would be a hang.
         self._backend().agree(f"the begin of epoch {epoch}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -217,67 +230,56 @@ class DistEvalCallback(TableCallback):
             self._evaluate("epoch", epoch, logs)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Waits for the tables, on the chief, and raises on every rank what went wrong there."""
+        """Waits for the chief's tables, and raises on every rank what failed in the background."""
         backend = self._backend()
         with backend.together("the end of training"):
-            if self._tables is not None:
-                self._writer.drain()
-                if self.on_log_error == "raise":
-                    self._tables.drain()
-                self._raise_background_error()
-        if self._tables is not None:
-            self._tables.drain()
+            self._publisher.finish()
+        # The other ranks do not wait for uploads whose failures are only warned about.
+        self._publisher.drain()
 
     def _backend(self) -> Backend:
         return get_backend(self.backend, model=self._model, timeout=self.timeout)
 
-    def _facts(self) -> dict[str, Any]:
-        """Returns what has to be equal on every rank."""
-        facts = {"log_freq": self._schedule.log_freq, "asynchronous": self._writer.asynchronous}
-        return facts | (self._evaluator.facts() if self._evaluator else {"validation_data": None})
+    def _config(self) -> dict[str, Any]:
+        """Returns the settings that have to be equal on every rank."""
+        config = {"log_freq": self._schedule.log_freq, "asynchronous": self._publisher.asynchronous}
+        return config | (self._session.config() if self._session else {"validation_data": None})
 
     def _evaluate(self, unit: str, number: int, logs: dict[str, float] | None) -> None:
-        """Evaluates on every rank, and has the chief log a version."""
+        """Evaluates on every rank, and publishes a version on the chief."""
         backend = self._backend()
         step = f"the evaluation of {unit} {number}"
-        error = self._background_error()
-        version = Version.start(
-            unit, number, epoch=self._epoch, step=self._schedule.batches, logs=logs
-        )
-        # Now, so that the predictions of the evaluation before are not in memory beside these.
-        self._newest = version
-        if not self._writer.asynchronous:
-            self._at_work = version
-        if self._evaluator is not None:
-            evaluation = self._evaluator.run(
-                backend, self._model, step, same=self._facts(), before=error
+        # 1. A new version, now, so that the last one's predictions can be freed.
+        version = Version.start(unit, number, self._epoch, self._schedule.batches, logs)
+        self._publisher.newest = version
+        # 2. All ranks evaluate, or raise what has failed on one of them in the background.
+        error = self._publisher.take_error()
+        if self._session is not None:
+            self._session.samples()  # raises if training has not begun
+            evaluation = self._session.evaluate(
+                backend, self._model, step, config=self._config(), earlier_error=error
             )
             version.add(evaluation, backend)
         else:
-            with backend.together(step, self._facts()):
+            with backend.together(step, self._config()):
                 if error is not None:
                     raise error
-        if not self._writer.asynchronous:
+        # 3. The chief publishes the version. All ranks raise its errors: now, or if that is in the
+        # background, at the next evaluation.
+        if self._publisher.asynchronous:
+            self._publish(backend, version)
+        else:
             with backend.together(f"add_model_predictions of {unit} {number}"):
-                if backend.is_chief:
-                    self._build_pred_table(version)
-                    if self._waits_for_uploads:
-                        self._log.drain()
-        elif backend.is_chief:
-            self._writer.submit(lambda: self._build_pred_table_behind(version))
+                self._publish(backend, version)
+
+    def _publish(self, backend: Backend, version: Version) -> None:
+        """Publishes a version on the chief."""
+        if backend.is_chief:
+            if self._monitor.is_best(version.logs):
+                version.aliases.append("best")
+            self._publisher.publish()
 
 
 def _batches_of(model: Any) -> int:
-    """Returns how many batches a model was trained on, also before this process."""
+    """Returns how many batches a model was trained on, including those before this process."""
     return int(tf.convert_to_tensor(getattr(model.optimizer, "iterations", 0)))
-
-
-def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    if value not in choices:
-        listed = ", ".join(map(str, choices))
-        raise DistEvalError(f"Received: {name}={value!r}. Expected one of {listed}.")
-
-
-def _check_positive(name: str, value: Any, kind: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
-        raise DistEvalError(f"Received: {name}={value!r}. Expected a positive number.")

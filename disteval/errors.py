@@ -19,5 +19,9 @@ class ReplicaError(DistEvalError):
     """A rank failed or fell silent; raised on every rank that can still be reached."""
 
 
+class CollectiveError(ReplicaError):
+    """A collective failed, most likely because a peer is gone."""
+
+
 class ReplicaDivergenceError(DistEvalError):
     """The replicas hold different models, so a sharded evaluation would mix them."""

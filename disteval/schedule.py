@@ -7,19 +7,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from disteval.arguments import check_choice
 from disteval.errors import DistEvalError
 
 logger = logging.getLogger("disteval")
 
 
 class Schedule:
-    """Counts training batches, for an evaluation every so many of them or after each epoch.
+    """Counts training batches, and says after which of them an evaluation is due.
 
     Args:
         log_freq: `"epoch"`, or a number of training batches.
 
     Attributes:
-        log_freq: As given.
+        log_freq: The argument.
+        by_epoch: Whether evaluations are due after epochs instead of batches.
         batches: Training batches so far, over all epochs.
     """
 
@@ -27,7 +29,8 @@ class Schedule:
         whole = isinstance(log_freq, int) and not isinstance(log_freq, bool) and log_freq > 0
         if log_freq != "epoch" and not whole:
             raise DistEvalError(
-                f'Received: log_freq={log_freq!r}. Expected: "epoch" or a number of batches.'
+                f"Invalid `log_freq`. Received: log_freq={log_freq!r}. "
+                'Expected: "epoch" or a number of batches.'
             )
         self.by_epoch = log_freq == "epoch"
         self.batches = 0
@@ -36,20 +39,20 @@ class Schedule:
         self._since = 0
 
     def resume(self, batches: int) -> None:
-        """Takes note that so many batches were trained before."""
+        """Sets how many batches the model was trained on before."""
         self.batches = batches
         self._since = 0 if self.by_epoch else batches % int(self.log_freq)
 
     def start_epoch(self) -> None:
-        """Takes note that batches are counted from 0 again."""
+        """Records that batches are numbered from 0 again."""
         self._in_epoch = 0
 
     def is_due(self, batch: int) -> bool:
-        """Takes note of the end of a batch; whether an evaluation is due after it.
+        """Records the end of a batch, and returns whether an evaluation is due after it.
 
-        With `steps_per_execution`, Keras reports the last of several batches only.
+        With `steps_per_execution`, Keras reports only the last of several batches.
         """
-        if batch < self._in_epoch:  # a loop that does not say where its epochs begin
+        if batch < self._in_epoch:  # an epoch has begun without a call of `start_epoch`
             self._in_epoch = 0
         passed = batch + 1 - self._in_epoch
         self._in_epoch = batch + 1
@@ -62,17 +65,15 @@ class Schedule:
 
 
 class Monitor:
-    """Tells which version is the best so far, as `keras.callbacks.ModelCheckpoint` does.
+    """Finds the best version so far, as `keras.callbacks.ModelCheckpoint` does.
 
     Args:
         monitor: Name of a value in the logs; `None` for no best version.
-        mode: `"min"`, `"max"`, or `"auto"`, which takes accuracies, AUC and the like for values
-            to maximize.
+        mode: `"min"`, `"max"`, or `"auto"`, which maximizes accuracies, AUC and similar values.
     """
 
     def __init__(self, monitor: str | None, mode: str = "auto") -> None:
-        if mode not in ("auto", "min", "max"):
-            raise DistEvalError(f'Received: mode={mode!r}. Expected "auto", "min" or "max".')
+        check_choice("mode", mode, ("auto", "min", "max"))
         if mode == "auto":
             growing = ("acc", "auc", "f1", "fmeasure", "precision", "recall", "iou", "r2")
             mode = "max" if any(part in (monitor or "").lower() for part in growing) else "min"
@@ -82,14 +83,14 @@ class Monitor:
         self._warned = False
 
     def is_best(self, logs: Mapping[str, Any]) -> bool:
-        """Whether these logs are better than all before."""
+        """Records the logs of a version, and returns whether they are better than all before."""
         if self.monitor is None:
             return False
         if self.monitor not in logs:
             if not self._warned:
                 logger.warning(
                     "monitor=%r is not in the logs, so that no version becomes `best`. Received: "
-                    "%s.", self.monitor, ", ".join(logs) or "no logs"
+                    "logs of %s.", self.monitor, ", ".join(logs) or "nothing"
                 )  # fmt: skip
                 self._warned = True
             return False

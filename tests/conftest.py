@@ -10,8 +10,8 @@ from wandb_backend.fixture import wandb_backend
 
 __all__ = ["wandb_backend"]
 
-# What an example takes says how busy the machine is. The examples are those of any other run;
-# `pytest --hypothesis-profile explore` tries new ones.
+# There is no deadline, because how long an example takes depends on how busy the machine is. Every
+# run tries the same examples; `pytest --hypothesis-profile explore` tries new ones.
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile("repeat")
@@ -19,6 +19,6 @@ hypothesis.settings.load_profile("repeat")
 
 @pytest.fixture(autouse=True)
 def no_shared_service() -> Iterator[None]:
-    """Keeps processes of later tests from joining the W&B service that a test started in this."""
+    """Keeps later tests from joining the W&B service that a test started in this process."""
     yield
     os.environ.pop("WANDB_SERVICE", None)

@@ -1,4 +1,4 @@
-"""Horovod: one process per replica. The only module that imports it."""
+"""Horovod: one process for each replica. No other module imports Horovod."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from disteval import errors
 from disteval.backends.peers import PeerBackend, Whereabouts
-from disteval.errors import DistEvalError, ReplicaError
-from disteval.wire import bytes_of
+from disteval.backends.stream import bytes_of
+from disteval.errors import DistEvalError
 
 try:
     import horovod.tensorflow as hvd
     from horovod.common.exceptions import HorovodInternalError
 except ImportError as error:
     raise DistEvalError(
-        'backend="horovod" needs Horovod, which cannot be imported here: '
-        f"{error}. `bash launch/setup.sh --horovod` builds it."
+        f'Horovod cannot be imported: {error}. Received: backend="horovod". Expected: an '
+        "environment with Horovod; `bash launch/setup.sh --horovod` builds one."
     ) from error
 
-# Where `horovodrun --gloo` keeps a key-value store for its ranks.
+# The environment variable with the host of the key-value store that `horovodrun --gloo` runs.
 _STORE = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 
-# The store is a rank's neighbour, whatever proxy leads to the rest of the world.
+# Without a proxy, because the store runs on a host of the job.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 _T = TypeVar("_T")
 
 
-class CollectiveError(ReplicaError, HorovodInternalError):
-    """A peer is gone. Horovod's elastic training recovers from it, as from its own."""
+class CollectiveError(errors.CollectiveError, HorovodInternalError):
+    """A peer is gone. Horovod's elastic training recovers from this as from its own error."""
 
 
 class HorovodBackend(PeerBackend):
-    """Ranks under `horovodrun`. Nothing about rank and size is kept: both may change."""
+    """A rank under `horovodrun`. Rank and size are never stored: elastic training changes them."""
 
     lost = CollectiveError
 
     def __init__(self, timeout: float = 600) -> None:
         if not hvd.is_initialized():
             raise DistEvalError(
-                'backend="horovod" needs an initialized Horovod. Call `hvd.init()` of '
-                "horovod.tensorflow before the first evaluation, and start the script with "
-                "`horovodrun`."
+                'Horovod is not initialized. Received: backend="horovod". Expected: `hvd.init()` '
+                "of horovod.tensorflow is called before the first evaluation, in a script that "
+                "`horovodrun` starts."
             )
         super().__init__("horovod", tf.distribute.get_strategy(), timeout)
 
@@ -76,19 +77,20 @@ class HorovodBackend(PeerBackend):
         return self._alltoall(piece, [len(piece)] + [0] * (self.size - 1))
 
     def _alltoall(self, data: np.ndarray, splits: list[int]) -> list[np.ndarray]:
-        """Sends `splits[i]` bytes to rank i, and returns what each rank sent here."""
-        # Not in a graph, which needs a thread of TensorFlow: a model may keep all of them busy.
+        """Sends `splits[i]` bytes to rank i, and returns the bytes that each rank sent here."""
+        # Run eagerly: a graph needs a thread of TensorFlow's, and a model may keep all of them
+        # busy.
         received, counts = self._run(lambda: hvd.alltoall(_tensor(data), splits=splits))
         return np.split(np.asarray(received), np.cumsum(counts)[:-1])
 
     def _broadcast(self, value: np.ndarray) -> np.ndarray:
-        # Booleans and 16-bit floats as well: Horovod only sees bytes.
+        # Sent as bytes, because Horovod does not support all dtypes.
         sent = tf.constant(bytes_of(np.ascontiguousarray(value)))
         received = self._run(lambda: hvd.broadcast(sent, 0, name="disteval.broadcast"))
         return np.asarray(received).view(value.dtype).reshape(value.shape)
 
     def _run(self, collective: Callable[[], _T]) -> _T:
-        # Horovod works on the host here; without this, a GPU build would want NCCL.
+        # The bytes are on the host. Without this, a build for GPUs would require NCCL.
         with tf.device("/CPU:0"):
             return super()._run(collective)
 
@@ -97,14 +99,14 @@ class HorovodBackend(PeerBackend):
 
 
 def _tensor(data: np.ndarray) -> tf.Tensor:
-    """Returns bytes as a tensor; without a copy, where NumPy lets others have the memory."""
+    """Returns bytes as a tensor, without a copy if the array is writable."""
     if not len(data) or not data.flags.writeable:
         return tf.constant(data)
     return tf.experimental.dlpack.from_dlpack(data.__dlpack__())
 
 
 class StoredWhereabouts(Whereabouts):
-    """The same, kept in the key-value store of `horovodrun --gloo`, where there is one."""
+    """Where each rank last waited, in the key-value store of `horovodrun --gloo` if it runs."""
 
     def __init__(self, rank: int, size: int) -> None:
         self._rank = rank
@@ -115,16 +117,16 @@ class StoredWhereabouts(Whereabouts):
             self._url = f"http://{os.environ[_STORE]}:{port}/disteval"
 
     def announce(self, step: str) -> None:
-        """Writes down where this rank waits."""
+        """Records the step at which this rank waits."""
         if self._url is not None:
-            with contextlib.suppress(OSError):  # it is only for a better message
+            with contextlib.suppress(OSError):  # it only improves an error message
                 request = urllib.request.Request(
                     f"{self._url}/{self._rank}", data=step.encode(), method="PUT"
                 )
                 _opener.open(request, timeout=5).close()
 
     def missing(self, step: str) -> str:
-        """Says in words which ranks do not wait at this step."""
+        """Returns a sentence that names the ranks that do not wait at this step."""
         if self._url is None:
             return "Horovod's log names the ranks that are missing."
         lines = []

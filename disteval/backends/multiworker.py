@@ -14,25 +14,26 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from disteval.agreement import NOTHING
+from disteval.backends.agreement import NOTHING
 from disteval.backends.peers import PeerBackend
 from disteval.errors import DistEvalError
 
-# TensorFlow finds the partners of a collective by the number of their group and of the collective.
-# Those of a strategy are counted as they are called, on whatever thread. These have a group of
-# their own, so that signs of life on a thread never meet a strategy's collective.
+# TensorFlow matches the calls of a collective by a group key and an instance number. A strategy
+# numbers its collectives in the order in which they are called, on any thread. The collectives
+# here have a group key of their own, so that those of a background thread are never matched with
+# a strategy's.
 _GROUP = 0x64697374
 _numbers = itertools.count()
 
 
 class MultiWorkerBackend(PeerBackend):
-    """A worker; rank 0 is the chief, or worker 0 where there is no chief.
+    """A worker. Rank 0 is the chief, or worker 0 if the cluster has no chief.
 
-    TensorFlow's collectives have no gather to one rank, so that the pieces of a gather pass
-    through every worker; none keeps them but the chief.
+    TensorFlow has no collective that gathers to one rank, so every worker receives the pieces of
+    a gather, and all but the chief discard them.
 
     Args:
-        strategy: The strategy; `None` before there is one, which is enough to know who this is.
+        strategy: The strategy; `None` before there is one. Rank and size are known even then.
         timeout: Seconds to wait for other workers.
     """
 
@@ -49,12 +50,12 @@ class MultiWorkerBackend(PeerBackend):
 
     @property
     def size(self) -> int:
-        # Without TF_CONFIG, the strategy is that of one worker.
+        # Without TF_CONFIG, this is the only worker.
         return max(self._num("chief") + self._num("worker"), 1)
 
     @property
     def local_replicas(self) -> int:
-        if self.strategy is None:  # asking for logical devices would create them too early
+        if self.strategy is None:  # listing logical devices would create them too early
             return max(len(tf.config.get_visible_devices("GPU")), 1)
         return super().local_replicas
 
@@ -66,7 +67,9 @@ class MultiWorkerBackend(PeerBackend):
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         heads = self._allgather(np.array([self.rank, len(record), len(payload)], np.int64))
         sent = np.concatenate([record, payload])
-        filled = np.zeros(heads[:, 1:].sum(axis=1).max(), np.uint8)  # all send as much
+        filled = np.zeros(
+            heads[:, 1:].sum(axis=1).max(), np.uint8
+        )  # all ranks have to send equally many bytes
         filled[: len(sent)] = sent
         rows = self._allgather(filled)
         records, payloads = [NOTHING] * self.size, [NOTHING] * self.size
@@ -77,18 +80,18 @@ class MultiWorkerBackend(PeerBackend):
         return records, payloads
 
     def _allgather(self, row: np.ndarray) -> np.ndarray:
-        """Stacks the rows of all ranks, which have the same form; in one order, but any."""
+        """Stacks the rows of all ranks, of one shape and dtype, in an order that never changes."""
         return self._run(lambda: self._collective(row))
 
     def _collective(self, row: np.ndarray) -> np.ndarray:
         if self.strategy is None:
             raise DistEvalError(
-                'backend="multiworker" needs a model that was built in the scope of a '
-                "tf.distribute.MultiWorkerMirroredStrategy. Received: none."
+                'There is no strategy. Received: backend="multiworker". Expected: a model that was '
+                "built in the scope of a tf.distribute.MultiWorkerMirroredStrategy."
             )
         if self.size == 1:
             return row[np.newaxis]
-        # Bytes in words of 4: TensorFlow's ring does not know bytes.
+        # Sent as 32-bit words, because TensorFlow's ring does not support bytes.
         words = np.zeros(-(-row.nbytes // 4), np.int32)
         words.view(np.uint8)[: row.nbytes] = row.view(np.uint8)
         with tf.device(f"/job:{self._type}/replica:0/task:{self._task}/device:CPU:0"):
@@ -109,10 +112,10 @@ def describes_workers() -> bool:
 
 
 def _resolver() -> Any:
-    """Returns who `TF_CONFIG` says that this process is, and how many there are.
+    """Returns the cluster, and the place of this process in it, as `TF_CONFIG` describes them.
 
     Raises:
-        DistEvalError: It says no such thing.
+        DistEvalError: `TF_CONFIG` is malformed, or this process is not in the cluster.
     """
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:
@@ -122,13 +125,13 @@ def _resolver() -> Any:
             resolver.task_type in ("chief", "worker")
             and int(resolver.task_id) in range(len(members))
         )
-    except (AttributeError, TypeError, ValueError):  # no JSON, or another form
+    except (AttributeError, TypeError, ValueError):  # not JSON, or not of this form
         known = False
     if not known:
         raise DistEvalError(
             "TF_CONFIG does not say which worker this is. "
             f"Received: {os.environ.get('TF_CONFIG')!r}. Expected: "
             '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}, '
-            "where N is a place in that list, as launch/multiworker.sh sets it."
+            "where N is an index into that list, as launch/multiworker.sh sets it."
         )
     return resolver

@@ -1,4 +1,4 @@
-"""What engines with several processes share: agreements, pieces of bounded size, time limits."""
+"""What the engines of several processes share: agreements, pieces of bounded size, timeouts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from disteval.agreement import NOTHING, Agreement, PeerAgreement, Status
-from disteval.ahead import ahead
-from disteval.backends.local import Backend
+from disteval.backends.agreement import NOTHING, Agreement, PeerAgreement, Status
+from disteval.backends.base import Backend
+from disteval.backends.prefetch import prefetch
+from disteval.backends.stream import Filler, bytes_of
 from disteval.errors import ReplicaError
-from disteval.wire import Filler, bytes_of
 
-# Bytes that the chief receives in one collective, from all ranks together. Each costs milliseconds
-# whatever its size, and is in memory once more, on both sides.
+# The chief receives at most this many bytes in one collective, from all ranks together. Smaller
+# pieces cost time, since a collective takes milliseconds whatever its size. Larger pieces cost
+# memory, since sender and chief hold a copy of each.
 PIECE_BYTES = 16 << 20
 
 _T = TypeVar("_T")
 
 
 class PeerBackend(Backend):
-    """One of several processes. A subclass says who it is, and how bytes travel (`_send`).
+    """One of several processes. A subclass knows its rank, and how to send bytes (`_send`).
 
     Args:
         name: The name of the engine.
@@ -36,7 +37,7 @@ class PeerBackend(Backend):
         timeout: Seconds to wait for other ranks.
     """
 
-    # What is raised when a peer is gone.
+    # The error to raise when a peer is gone.
     lost: type[ReplicaError] = ReplicaError
 
     def __init__(self, name: str, strategy: Any, timeout: float) -> None:
@@ -73,17 +74,17 @@ class PeerBackend(Backend):
             for filler, part in zip(fillers, parts, strict=False):
                 filler.write(part)
 
-        # While a piece is written to its place, the next one is on its way.
-        for received in ahead(map(self._send_piece, pieces), check):
+        # While a piece is copied to its destination, the next one is being received.
+        for received in prefetch(map(self._send_piece, pieces), check):
             land(received)
-            del received  # no name holds a piece while the next one is waited for
+            del received  # so that the piece can be freed before the next one arrives
             waiting_since = time.monotonic()
 
     def broadcast(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self._wait(functools.partial(self._broadcast, value)) for value in values]
 
     def _send_piece(self, piece: np.ndarray) -> list[np.ndarray]:
-        """Sends bytes to the chief in one collective; there, returns those of each rank."""
+        """Sends bytes to the chief in one collective; on the chief, returns each rank's bytes."""
         return self._send(NOTHING, piece)[1]
 
     def _broadcast(self, value: np.ndarray) -> np.ndarray:
@@ -102,18 +103,18 @@ class PeerBackend(Backend):
         return [other.tobytes() for other in records], payloads
 
     def _run(self, collective: Callable[[], _T]) -> _T:
-        """Runs a collective, and turns its failure into an error of this package."""
+        """Runs a collective, and raises its failure as an error of this package."""
         try:
             return collective()
         except tf.errors.OpError as error:
             raise self.lost(
-                f"a collective failed on rank {self.rank}, most likely since a peer is gone: it "
+                f"A collective failed on rank {self.rank}, most likely since a peer is gone: it "
                 "was killed, has failed elsewhere, or has ended without this callback. "
                 f"{error.message}"
             ) from error
 
     def _wait(self, work: Callable[[], _T]) -> _T:
-        """Waits for work that consists of collectives, `timeout` seconds at most."""
+        """Waits for work that consists of collectives, for at most `timeout` seconds."""
         outcome: futures.Future[_T] = futures.Future()
 
         def run() -> None:
@@ -122,7 +123,7 @@ class PeerBackend(Backend):
             except BaseException as error:
                 outcome.set_exception(error)
 
-        # A daemon: a collective that never ends must not keep the process from ending.
+        # A daemon thread, so that a collective that never ends cannot keep the process running.
         threading.Thread(target=run, name="disteval-collective", daemon=True).start()
         try:
             return outcome.result(self.timeout)
@@ -131,24 +132,24 @@ class PeerBackend(Backend):
 
     def _silence(self) -> ReplicaError:
         return self.lost(
-            f"a transfer on rank {self.rank} did not end within {self.timeout:g} s: a peer was "
+            f"A transfer on rank {self.rank} did not end within {self.timeout:g} s: a peer was "
             "killed or stopped."
         )
 
 
 class Whereabouts:
-    """Where each rank was last seen waiting, for the message of a timeout; here, nowhere."""
+    """Where each rank last waited, for the message of a timeout; not recorded by default."""
 
     def announce(self, step: str) -> None:
-        """Writes down where this rank waits."""
+        """Records the step at which this rank waits."""
 
     def missing(self, step: str) -> str:
-        """Says in words which ranks do not wait at this step."""
+        """Returns a sentence that names the ranks that do not wait at this step."""
         return "The log of each rank tells where it is."
 
 
 def _pieces(buffers: Iterable[np.ndarray], piece_bytes: int) -> Iterator[np.ndarray]:
-    """Yields the bytes of all buffers in pieces of equal size, and then empty ones for ever."""
+    """Yields the bytes of all buffers in pieces of equal size, then empty pieces without end."""
     parts: list[np.ndarray] = []
     room = piece_bytes
     for buffer in buffers:

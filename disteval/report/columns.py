@@ -53,8 +53,8 @@ class Role:
     """What a column may be.
 
     Attributes:
-        fits: Whether a cell can be in such a column; all but the empty ones have to.
-        words: Words of its name, the surest first; empty for any name.
+        fits: Whether a cell can be in such a column. All cells but empty ones have to fit.
+        words: Words of its name, the surest first. Without words, any name will do.
     """
 
     fits: Callable[[Any], bool]

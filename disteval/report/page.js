@@ -1,6 +1,19 @@
-// The page: what is chosen, and what follows from it.
+// The page: what is chosen, and what is drawn for it. Only this file holds state.
+
+import { drawCharts } from "./charts.js";
+import { classTable, drawMatrix, hasClasses } from "./classes.js";
+import { readReport } from "./data.js";
+import { element, fillSelect } from "./elements.js";
+import { chooseRows, filters, sortOptions } from "./rows.js";
+import { drawSamples, legend, sampleDetails } from "./samples.js";
+import { format, percent, spaced } from "./text.js";
+
+const PAGE_SIZE = 60; // samples
 
 const part = (id) => document.getElementById(id);
+
+const report = readReport(JSON.parse(part("data").textContent));
+const { versions } = report;
 
 const state = {
   first: versions[versions.length - 1],
@@ -22,15 +35,15 @@ function classOptions(role) {
   const classes = state.first.classes(role);
   if (!classes) return [["", "all"]];
   for (const value of classes.flat()) counts.set(value, (counts.get(value) ?? 0) + 1);
-  const known = data.classes.map((name, i) => [String(i), `${name} (${format(counts.get(i) ?? 0)})`]);
+  const known = report.classes.map((name, i) => [String(i), `${name} (${format(counts.get(i) ?? 0)})`]);
   return [["", "all"], ...known];
 }
 
 function showOptions() {
-  return Object.entries(shows(state)).map(([value, [text]]) => [value, text]);
+  return Object.entries(filters(state)).map(([value, [text]]) => [value, text]);
 }
 
-// Gives up a choice that the version has not got.
+// Fills a select, and returns the choice; the first option if the version does not offer the choice.
 function offer(id, options, chosen) {
   const value = options.some(([option]) => option === chosen) ? chosen : options[0][0];
   fillSelect(part(id), options, value);
@@ -72,11 +85,11 @@ function drawTiles() {
 function drawMatrices() {
   const shown = [state.first, state.second].filter((version) => version && hasClasses(version));
   part("confusion").hidden = shown.length === 0;
-  part("matrices").replaceChildren(...shown.map((version) => drawMatrix(version, pickPair)));
+  part("matrices").replaceChildren(...shown.map((version) => drawMatrix(version, report.classes, pickPair)));
 }
 
 function drawMetrics() {
-  const more = drawCharts(part("charts"), part("more-charts"), versions.indexOf(state.first), pickVersion);
+  const more = drawCharts(part("charts"), part("more-charts"), versions, versions.indexOf(state.first), pickVersion);
   part("more").hidden = more === 0;
   part("more-title").textContent = `More metrics (${more})`;
   const table = classTable(state.first, state.second);
@@ -98,7 +111,7 @@ function pickVersion(index) {
   drawVersions();
 }
 
-// Draws all that depends on which versions are chosen.
+// Draws everything that depends on the chosen versions.
 function drawVersions() {
   fillSelect(part("first"), versionOptions(), String(versions.indexOf(state.first)));
   const others = versionOptions().filter(([value]) => versions[Number(value)] !== state.first);
@@ -116,17 +129,23 @@ function drawVersions() {
   drawRows();
 }
 
-// Draws the samples only.
+// Draws only the samples.
 function drawRows() {
   const rows = chooseRows(state);
   const pages = Math.max(1, Math.ceil(rows.length / PAGE_SIZE));
   state.page = Math.min(state.page, pages - 1);
   const start = state.page * PAGE_SIZE;
-  drawSamples(part("grid"), rows.slice(start, start + PAGE_SIZE), state);
+  drawSamples(part("grid"), rows.slice(start, start + PAGE_SIZE), state, report, showDetails);
   part("count").textContent = `${format(rows.length)} of ${format(state.first.rows)} samples`;
   part("place").textContent = `page ${format(state.page + 1)} of ${format(pages)}`;
   part("previous").disabled = state.page === 0;
   part("next").disabled = state.page === pages - 1;
+}
+
+function showDetails(key) {
+  part("details-title").textContent = `Sample ${key}`;
+  part("details-body").replaceChildren(...sampleDetails(key, state, report));
+  part("details").showModal();
 }
 
 function turn(pages) {
@@ -158,5 +177,5 @@ part("reset").addEventListener("click", () => {
 part("previous").addEventListener("click", () => turn(-1));
 part("next").addEventListener("click", () => turn(1));
 
-part("legend").replaceChildren(...legend([...data.classes.keys()]));
+part("legend").replaceChildren(...legend([...report.classes.keys()], report));
 drawVersions();

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,25 @@ from typing import Any
 from disteval.errors import DistEvalError
 from disteval.report import columns as roles
 from disteval.report.pictures import Pictures, color_of, drawings
-from disteval.report.read import Run, Version
+from disteval.report.read import Run, StoredVersion
 
 HERE = Path(__file__).parent
-SCRIPTS = ("data.js", "charts.js", "samples.js", "page.js")
+# Each imports only from earlier ones.
+SCRIPTS = ("text.js", "elements.js", "data.js", "rows.js", "classes.js", "charts.js", "samples.js",
+           "page.js")  # fmt: skip
+# The words that make files modules; in one script, their names are known without them.
+MODULE_WORDS = re.compile(r"^import .*;\n|^export (?=\w)", re.MULTILINE)
 
 
 class PageData:
-    """The data of a page, with what versions have in common held once.
+    """The data of a page. Columns and pictures that versions share are stored once.
 
     Args:
         versions: The versions, in order.
         rows: How many rows of each to show at most.
     """
 
-    def __init__(self, versions: Sequence[Version], rows: int) -> None:
+    def __init__(self, versions: Sequence[StoredVersion], rows: int) -> None:
         self._columns: dict[str, int] = {}
         self._used: set[str] = set()  # names of classes
         self._rows = rows
@@ -64,7 +69,7 @@ class PageData:
             "versions": versions,
         }
 
-    def _encode_version(self, version: Version, named: Mapping[str, str]) -> dict[str, Any]:
+    def _encode_version(self, version: StoredVersion, named: Mapping[str, str]) -> dict[str, Any]:
         by_class = {named[role] for role in ("truth", "prediction") if role in named}
         told = [version.columns[name] for name in by_class]
         single, several = roles.are_classes(*told), roles.are_class_lists(*told)
@@ -95,7 +100,7 @@ class PageData:
             "confusion": self._confusion(version) if single else [],
         }
 
-    def _confusion(self, version: Version) -> list[list[Any]]:
+    def _confusion(self, version: StoredVersion) -> list[list[Any]]:
         """Returns the pairs of classes that occur, if the table has not all samples."""
         num_rows = len(next(iter(version.columns.values()), []))
         if num_rows >= version.metadata.get("samples", 0):
@@ -128,7 +133,7 @@ def render(run: Run, rows: int) -> str:
     except ImportError:
         raise DistEvalError("The report needs Jinja2: pip install 'disteval[report]'") from None
 
-    script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    script = bundle([(HERE / name).read_text() for name in SCRIPTS])
     style = (HERE / "page.css").read_text()
     num_rows = max(len(next(iter(v.columns.values()), [])) for v in run.versions)
     environment = jinja2.Environment(
@@ -145,14 +150,23 @@ def render(run: Run, rows: int) -> str:
         style=Markup(style),
         script=Markup(script),
         data=Markup(_safe_json(PageData(run.versions, rows).json())),
-        # Only these two run, and nothing is fetched, whatever the data may hold.
+        # Whatever the data holds, only this script and style are used, and nothing is fetched.
         policy=f"default-src 'none'; img-src data:; script-src {_digest(script)}; "
         f"style-src {_digest(style)}",
     )
 
 
+def bundle(modules: Iterable[str]) -> str:
+    """Returns JavaScript modules as one script, for a page that may not load any files.
+
+    Args:
+        modules: The text of each, in an order in which each imports only from earlier ones.
+    """
+    return "\n".join(MODULE_WORDS.sub("", module) for module in modules)
+
+
 def _safe_json(data: Any) -> str:
-    """Returns JSON that cannot end the element that it is in."""
+    """Returns JSON that cannot close the HTML element around it."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -161,9 +175,9 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _metrics(version: Version) -> dict[str, float]:
-    """Returns what the version's charts show: Keras' logs, and the scalars of `eval/`."""
-    # The metadata keep them in the order in which they were computed, the history does not.
+def _metrics(version: StoredVersion) -> dict[str, float]:
+    """Returns the metrics that charts show: Keras' logs, and the scalars of `eval/`."""
+    # The metadata keeps the order in which metrics were computed; the history does not.
     known = [f"eval/{name}" for name in version.metadata.get("metrics", {})]
     others = sorted(version.scalars.keys() - known)
     own = {name: version.scalars[name] for name in [*known, *others] if name in version.scalars}
@@ -176,7 +190,7 @@ def _metrics(version: Version) -> dict[str, float]:
 
 
 def _count_pictures(
-    versions: Iterable[Version], found: Iterable[Mapping[str, str]], rows: int
+    versions: Iterable[StoredVersion], found: Iterable[Mapping[str, str]], rows: int
 ) -> int:
     known = set()
     for version, named in zip(versions, found, strict=True):
@@ -185,7 +199,9 @@ def _count_pictures(
     return len(known)
 
 
-def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]) -> dict[int, str]:
+def _class_names(
+    versions: Iterable[StoredVersion], found: Iterable[Mapping[str, str]]
+) -> dict[int, str]:
     """Returns the names of numbered classes, from the `wandb.Classes` of the pictures."""
     for version, named in zip(versions, found, strict=True):
         for cell in version.columns.get(named.get("picture", ""), []):
@@ -197,7 +213,7 @@ def _class_names(versions: Iterable[Version], found: Iterable[Mapping[str, str]]
 
 
 def _each(function: Callable[[Any], Any], cell: list[Any] | None) -> list[Any] | None:
-    """Returns what a function makes of each class in a cell, if there is something in it."""
+    """Applies a function to each class in a cell; `None` for an empty cell."""
     return None if cell is None else [function(item) for item in cell]
 
 

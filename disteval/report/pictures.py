@@ -15,9 +15,9 @@ from PIL import Image, ImageColor, ImageDraw
 # Pixels of all pictures together, which makes pages of some 10 MB at most for photographs.
 PIXELS = 30_000_000
 SMALLEST, LARGEST = 48, 192
-# What browsers show as it is.
+# Formats that browsers can show, so that small files are embedded as they are.
 MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-# Smaller pictures are enlarged so far before boxes and masks are drawn into them.
+# Smaller pictures are enlarged to about this size before boxes and masks are drawn.
 ENLARGED = 144
 # Colors of the classes of masks and boxes, told apart on light and dark pictures: the first of
 # Sasha Trubetskoy's list of 20.
@@ -28,7 +28,7 @@ COLORS = [
 
 
 class Drawing(NamedTuple):
-    """A picture and what is to be drawn into it.
+    """A picture, and the masks and boxes to draw into it.
 
     Attributes:
         path: The picture's file, which W&B names by its content.
@@ -44,7 +44,7 @@ class Drawing(NamedTuple):
 
 
 def drawings(cell: Mapping[str, Any] | None) -> list[Drawing]:
-    """Returns what shows a cell: one for each overlay it has, or the picture alone."""
+    """Returns the drawings that show a cell: one for each overlay, or the picture alone."""
     if cell is None:
         return []
     masks, boxes = cell.get("masks", {}), cell.get("boxes", {})
@@ -58,7 +58,7 @@ class Pictures:
     """The pictures of a page, each held once.
 
     Args:
-        expected: How many there may be; the more, the smaller.
+        expected: How many pictures there may be; the more, the smaller they are.
 
     Attributes:
         found: `(caption, data URI, classes)` of each; the caption is the name of its masks or
@@ -87,7 +87,7 @@ class Pictures:
     def _draw(
         self, path: Path | None, mask: Path | None, boxes: list[Any]
     ) -> tuple[str, list[int]]:
-        """Returns a data URI, an empty one for what is no picture that can be read, and classes."""
+        """Returns a data URI, empty if the picture cannot be read, and the drawn classes."""
         drawn = {_class_of(box) for box in boxes}
         if path is None:
             return "", sorted(drawn)
@@ -137,7 +137,7 @@ def _class_of(box: Mapping[str, Any]) -> int:
 
 
 def _draw_mask(image: Image.Image, classes: Image.Image) -> Image.Image:
-    """Colors each class but 0, which is the background more often than not."""
+    """Colors each class but 0, which usually is the background."""
     numbers = np.asarray(classes.convert("L").resize(image.size, Image.Resampling.NEAREST))
     palette = np.array([ImageColor.getrgb(color_of(i)) for i in range(256)], np.uint8)
     colored = Image.fromarray(palette[numbers])

@@ -1,4 +1,4 @@
-"""From what a run left on this machine to the versions of its predictions."""
+"""From the files of a run on this machine to the versions of its predictions."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from disteval.report.transactions import StoredArtifact, read_artifacts, read_re
 from disteval.tables import packages
 
 PREDICTIONS = "_pred"
-# The type of what W&B makes of `run.log` with a table or a plot.
+# The type of the artifacts that W&B makes for tables and plots in `run.log`.
 LOGGED = "run_table"
-# The keys of a value in a run's history; more than one for a value in a dict.
+# The keys of a value in a run's history; several for a value in a nested dict.
 Keys = tuple[str, ...]
 EPOCH = ("eval/epoch",)
-# Where the table of `wandb.plot.confusion_matrix` is, below the files of the run.
+# Where the history keeps the path of the table of `wandb.plot.confusion_matrix`.
 CONFUSION = ("eval/confusion_matrix_table", "path")
-# Under what name the table with the rows may be; there is one in each artifact.
+# How the file name of a table ends. Each artifact has one table.
 TABLE, PARTITIONED = ".table.json", ".partitioned-table.json"
 
 
 @dataclasses.dataclass
-class Version:
+class StoredVersion:
     """The predictions of one evaluation.
 
     Attributes:
         aliases: Aliases of the artifact's version.
-        metadata: Its metadata; see `disteval.version.Version`.
+        metadata: Its metadata; see `disteval.tables.version.Version`.
         columns: The columns of its table, those of the ground-truth table joined to them.
-        files: Where the media are that the cells name by a path.
+        files: Where the media file of each path in a cell is.
         scalars: What the run logged as `eval/...` with this evaluation.
-        confusion: Truth, prediction and number of samples, of all that were evaluated, if the run
-            logged that: the table may hold fewer.
+        confusion: Rows of truth, prediction and number of samples, over all evaluated samples, if
+            the run logged them: the table may hold fewer samples.
     """
 
     aliases: list[str]
@@ -56,7 +56,7 @@ class Run:
     name: str
     project: str
     started: datetime.datetime | None
-    versions: list[Version]
+    versions: list[StoredVersion]
 
 
 def find_run(directory: Path) -> Path:
@@ -77,7 +77,7 @@ def read_run(directory: Path) -> Run:
     """Reads a run's directory.
 
     Raises:
-        DistEvalError: There are no predictions in it, or no longer.
+        DistEvalError: It holds no predictions, or their files have been removed.
     """
     run = Run(directory, "", "", "", None, [])
     history: list[dict[Keys, Any]] = []
@@ -101,13 +101,13 @@ def read_run(directory: Path) -> Run:
 
 
 def _evaluated(items: Iterable[Any]) -> dict[Keys, Any]:
-    """Returns what a row of the history holds of `eval/`."""
+    """Returns the values of a row of the history whose names begin with `eval/`."""
     texts = {(i.key,) if i.key else tuple(i.nested_key): i.value_json for i in items}
     return {keys: json.loads(texts[keys]) for keys in texts if keys[0].startswith("eval/")}
 
 
 def _read_packages(directory: Path) -> list[StoredArtifact]:
-    """Returns what an online run kept beside it, or could not upload yet."""
+    """Returns the artifacts that an online run kept, or could not upload yet."""
     artifacts = []
     data: dict[tuple[Path, str], dict[str, Path]] = {}
     for folder, package in sorted(_find_packages(directory), key=lambda f: (f[0], f[1].name)):
@@ -124,14 +124,14 @@ def _read_packages(directory: Path) -> list[StoredArtifact]:
 
 
 def _find_packages(directory: Path) -> Iterator[tuple[Path, packages.Package]]:
-    """Yields packages with the folder they were written to, be they kept or left."""
+    """Yields each package, kept or not uploaded, with the folder to which it was written."""
     for path in directory.rglob(packages.DESCRIPTION):
         folder = path.parent.parent
         package = packages.Package(path.parent)
         yield (folder.parent if folder.name == packages.KEPT else folder), package
 
 
-def _read_versions(artifacts: Iterable[StoredArtifact]) -> list[Version]:
+def _read_versions(artifacts: Iterable[StoredArtifact]) -> list[StoredVersion]:
     versions = []
     data, data_columns = None, {}  # type: StoredArtifact | None, dict[str, list[Any]]
     for artifact in artifacts:
@@ -141,16 +141,16 @@ def _read_versions(artifacts: Iterable[StoredArtifact]) -> list[Version]:
         if artifact.name.endswith(PREDICTIONS):
             columns, rows = _read_table(artifact, path)
             _join(columns, rows, data_columns)
-            # Cells that were joined have their files in the data artifact.
+            # The files of cells that were joined are in the data artifact.
             files = {**(data.files if data else {}), **artifact.files}
-            versions.append(Version(artifact.aliases, artifact.metadata, columns, files))
+            versions.append(StoredVersion(artifact.aliases, artifact.metadata, columns, files))
         else:
             data, data_columns = artifact, _read_table(artifact, path)[0]
     return versions
 
 
 def _table_path(artifact: StoredArtifact) -> str | None:
-    """Returns where the table of an artifact is, and not those that it refers to."""
+    """Returns the path of the artifact's own table, as opposed to tables that it refers to."""
     names = [p for p in artifact.files if p.endswith((TABLE, PARTITIONED)) and "/" not in p]
     return names[0] if names else None
 
@@ -177,11 +177,11 @@ def _read_table(
 def _join(
     columns: dict[str, list[Any]], rows: list[int] | None, data: Mapping[str, list[Any]]
 ) -> None:
-    """Adds what only the ground-truth table has: by the foreign key, or row by row."""
+    """Adds the columns of the ground-truth table: by the foreign key, or row by row."""
     num_rows = len(next(iter(columns.values()), []))
     num_data = len(next(iter(data.values()), []))
     if rows is None:
-        if num_rows != num_data:  # a choice of rows, which holds all that it is to show
+        if num_rows != num_data:  # a choice of rows, whose table holds all columns to show
             return
         rows = list(range(num_rows))
     columns |= {name: [data[name][i] for i in rows] for name in data if name not in columns}
@@ -199,21 +199,21 @@ def _read_json(path: Path) -> Any:
 
 
 def _add_history(
-    versions: Iterable[Version], history: Iterable[dict[Keys, Any]], files: Path
+    versions: Iterable[StoredVersion], history: Iterable[dict[Keys, Any]], files: Path
 ) -> None:
-    """Gives each version what the run logged as `eval/` in its epoch, one after the other.
+    """Adds to each version the values that the run logged as `eval/` in its epoch.
 
     Args:
         versions: The versions.
         history: The rows of the run's history.
-        files: Where the run keeps the files that its history names.
+        files: The directory of the files that the history names.
     """
     evaluations: list[dict[Keys, Any]] = []
     for row in history:
         if EPOCH not in row:
             continue
         newest = evaluations[-1] if evaluations else {}
-        # What is logged in several rows for one evaluation has no other name twice.
+        # An evaluation may be logged in several rows, but logs each name only once.
         if row.keys() & newest.keys() == {EPOCH} and row[EPOCH] == newest[EPOCH]:
             newest |= row
         else:
@@ -223,7 +223,7 @@ def _add_history(
         if match is None:
             continue
         evaluations.remove(match)
-        # Values of nested keys are what W&B says of a plot.
+        # Nested keys hold the settings of plots.
         numbers = {keys[0]: match[keys] for keys in match if len(keys) == 1 and keys != EPOCH}
         version.scalars = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
         path = files / match.get(CONFUSION, "")

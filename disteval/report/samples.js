@@ -1,125 +1,80 @@
-// The samples: which ones, in what order, a page of them, and one of them in detail.
+// The samples: a card for each, and all about one of them.
 
-const PAGE_SIZE = 60;
+import { isFact } from "./data.js";
+import { element } from "./elements.js";
+import { spaced } from "./text.js";
+
 const MAX_FACTS = 3; // columns without a role on a card
+const PIXEL_ART = 64; // pictures of at most this width are enlarged without smoothing
 
-// What can be shown: by the results in the first and the second version, which may be null for not
-// known, and whether their predictions differ.
-function shows({ first, second }) {
-  const known = first.count().known > 0;
-  const results = {
-    wrong: ["wrong", (here) => here === false],
-    correct: ["correct", (here) => here === true],
-  };
-  const comparing = second && {
-    better: [`right only in ${first.name}`, (here, there) => here === true && there === false],
-    worse: [`right only in ${second.name}`, (here, there) => here === false && there === true],
-  };
-  const differing = second && { changed: ["predicted differently", (here, there, differ) => differ] };
-  return { all: ["all", () => true], ...(known && { ...results, ...comparing }), ...differing };
-}
-
-// Returns the rows of the first version that pass the filters, in order.
-function chooseRows(state) {
-  const { first, second } = state;
-  const [truth, predicted] = [first.classes("truth"), first.classes("prediction")];
-  const [, isShown] = shows(state)[state.show];
-  const [here, other] = [first, second].map((version) => (version?.role("prediction") ?? version?.role("picture"))?.values);
-  const chosen = [];
-  for (let row = 0; row < first.rows; row += 1) {
-    if (state.truth !== null && !truth[row].includes(state.truth)) continue;
-    if (state.predicted !== null && !predicted[row].includes(state.predicted)) continue;
-    const there = second?.rowOf(first.key(row));
-    const differ = there !== undefined && here !== undefined && String(here[row]) !== String(other?.[there]);
-    if (isShown(first.isCorrect(row), there === undefined ? null : second.isCorrect(there), differ)) chosen.push(row);
-  }
-  return state.sort === "" ? (state.order < 0 ? chosen.reverse() : chosen) : sortRows(chosen, state);
-}
-
-function sortRows(rows, { first, second, sort, order }) {
-  const [, change, name] = sort.match(/^(change )?(.*)$/s);
-  const here = first.column(name).values;
-  const there = second?.column(name)?.values;
-  const value = (row) => (change ? (there?.[second.rowOf(first.key(row))] ?? NaN) - here[row] : here[row]);
-  const keys = new Map(rows.map((row) => [row, value(row)]));
-  const missing = (key) => key === null || Number.isNaN(key);
-  return rows.sort((a, b) => {
-    const [x, y] = [keys.get(a), keys.get(b)];
-    if (missing(x) || missing(y)) return missing(x) - missing(y); // last in either order
-    return x === y ? a - b : (x < y ? -1 : 1) * order;
-  });
-}
-
-function sortOptions({ first, second }) {
-  const names = first.numbers.map((name) => [name, spaced(name)]);
-  const both = second ? first.numbers.filter((name) => second.numbers.includes(name)) : [];
-  return [["", "row"], ...names, ...both.map((name) => [`change ${name}`, `change of ${spaced(name)}`])];
-}
-
-function drawSamples(grid, rows, state) {
-  const cards = rows.map((row) => sampleCard(row, state));
+// Draws a card for each row of the first version; `open(key)` is called to show a sample's details.
+export function drawSamples(grid, rows, choice, report, open) {
+  const cards = rows.map((row) => sampleCard(row, choice, report, open));
   grid.classList.toggle("wide", cards.some((card) => card.querySelectorAll(".picture").length !== 1));
   grid.replaceChildren(...cards);
 }
 
-function sampleCard(row, { first, second }) {
+function sampleCard(row, { first, second }, report, open) {
   const key = first.key(row);
   const shown = [[first, row], [second, second?.rowOf(key)]].filter(([version]) => version);
-  const pictures = drawPictures(shown);
-  const names = pictures.length ? [] : first.others.filter(isFact).slice(0, MAX_FACTS);
-  const facts = names.map((name) => fact(name, first.text(name, row)));
-  const truth = first.roles.truth ? [fact("Truth", first.text(first.roles.truth, row))] : [];
-  const open = { type: "button", class: "pictures", "aria-label": `Details of sample ${key}`, onclick: () => showDetails(key) };
+  const pictures = drawPictures(shown, report);
+  const isShownFact = (name) => isFact(report.versions, name);
+  const names = pictures.length ? [] : first.others.filter(isShownFact).slice(0, MAX_FACTS);
+  const facts = names.flatMap((name) => fact(name, first.text(name, row)));
+  const truth = first.roles.truth ? fact("Truth", first.text(first.roles.truth, row)) : [];
+  const button = { type: "button", class: "pictures", "aria-label": `Details of sample ${key}`, onclick: () => open(key) };
   const inside = pictures.length ? pictures : [element("span", { class: "muted" }, `Sample ${key}`)];
   return element("article", { class: "card sample" },
-    element("button", open, ...inside),
-    element("dl", {}, ...facts.flat(), ...truth.flat()),
+    element("button", button, ...inside),
+    element("dl", {}, ...facts, ...truth),
     ...shown.map(([version, at]) => predictionLine(version, at, Boolean(second))));
 }
 
-// Each picture once: those of two versions are the same as long as nothing is drawn into them.
-function drawPictures(shown, detailed = false) {
+// Draws the pictures of the rows in `shown`, given as [version, row]. Two versions share a picture
+// unless masks or boxes are drawn into it, so each picture is drawn once.
+function drawPictures(shown, report, isDetailed = false) {
   const seen = new Map();
   for (const [version, row] of shown) {
     for (const number of version.role("picture")?.values[row] ?? []) {
       seen.set(number, [...(seen.get(number) ?? []), version]);
     }
   }
-  return [...seen].map(([number, having]) => {
-    const [caption, uri, classes] = data.pictures[number];
-    const when = having.length < shown.length ? `, ${having[0].name}` : "";
+  return [...seen].map(([number, [version, ...others]]) => {
+    const [caption, uri, classes] = report.pictures[number];
+    const when = others.length + 1 < shown.length ? `, ${version.name}` : "";
     const image = uri
       ? element("img", { src: uri, alt: caption || "input", decoding: "async", onload: sharpen })
       : element("span", { class: "muted" }, "no picture");
     return element("span", { class: "picture" }, image, caption ? element("small", {}, caption + when) : null,
-      ...(detailed ? legend(classes) : []));
+      ...(isDetailed ? legend(classes, report) : []));
   });
 }
 
-// The classes that are drawn into pictures, and in which color.
-function legend(classes) {
-  return classes.filter((number) => number in data.colors).map((number) => {
-    const entry = element("span", { class: "legend" }, data.classes[number]);
-    entry.style.setProperty("--color", data.colors[number]);
+// Draws the classes, given by number, that are drawn into pictures, each in its color.
+export function legend(classes, report) {
+  return classes.filter((number) => number in report.colors).map((number) => {
+    const entry = element("span", { class: "legend" }, report.classes[number]);
+    entry.style.setProperty("--color", report.colors[number]);
     return entry;
   });
 }
 
-// Small pictures are for looking at pixels.
 function sharpen(event) {
-  event.target.classList.toggle("pixels", event.target.naturalWidth <= 64);
+  event.target.classList.toggle("pixels", event.target.naturalWidth <= PIXEL_ART);
 }
 
 function fact(name, value) {
   return [element("dt", {}, spaced(name)), element("dd", { title: value }, value)];
 }
 
-function mark(correct) {
-  if (correct === null) return null;
-  return element("span", { class: correct ? "mark right" : "mark wrong", role: "img", "aria-label": correct ? "correct" : "wrong" }, correct ? "✓" : "✗");
+function mark(isCorrect) {
+  if (isCorrect === null) return null;
+  const [name, label, sign] = isCorrect ? ["right", "correct", "✓"] : ["wrong", "wrong", "✗"];
+  return element("span", { class: `mark ${name}`, role: "img", "aria-label": label }, sign);
 }
 
-function predictionLine(version, row, named) {
+// Draws what a version predicts; `isNamed` tells which version that is.
+function predictionLine(version, row, isNamed) {
   if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
   const { prediction, confidence } = version.roles;
   const names = prediction ? version.headline.slice(0, 1) : version.headline;
@@ -129,8 +84,8 @@ function predictionLine(version, row, named) {
   const line = element("p", { class: prediction ? "prediction" : "prediction numbers-only" },
     mark(version.isCorrect(row)),
     element("span", { class: "what" },
-      named ? element("small", {}, version.name) : null,
-      isNumber && !named ? element("small", {}, "Prediction") : null,
+      isNamed ? element("small", {}, version.name) : null,
+      isNumber && !isNamed ? element("small", {}, "Prediction") : null,
       prediction ? element("span", { class: "cut", title: version.text(prediction, row) }, version.text(prediction, row)) : null),
     ...numbers);
   const share = confidence ? version.column(confidence).values[row] : null;
@@ -141,24 +96,27 @@ function predictionLine(version, row, named) {
   return line;
 }
 
-function showDetails(key) {
-  const dialog = document.getElementById("details");
-  const at = versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
-  const [version, row] = at.find(([candidate]) => candidate === state.first) ?? at[0];
-  const pictured = [[version, row], [state.second, state.second?.rowOf(key)]].filter(([, there]) => there !== undefined);
-  document.getElementById("details-title").textContent = `Sample ${key}`;
+// Draws everything about one sample: its pictures, its facts, and a table of all versions.
+export function sampleDetails(key, { first, second }, report) {
+  const at = report.versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
+  const [version, row] = at.find(([candidate]) => candidate === first) ?? at[0];
+  const pictured = [[version, row], [second, second?.rowOf(key)]].filter(([, there]) => there !== undefined);
   const named = ["truth", ...version.others].map((name) => version.roles[name] ?? name);
   const facts = named.filter((name) => name in version.columns).flatMap((name) => fact(name, version.text(name, row)));
-  const columns = [version.roles.prediction, ...version.headline].filter(Boolean);
-  const table = element("table", {},
-    element("tr", {}, ...["", "", ...columns].map((name) => element("th", { scope: "col" }, spaced(name)))),
-    ...at.map(([other, there]) => element("tr", { class: other === state.first ? "chosen" : "" },
-      element("th", { scope: "row" }, other.name.replaceAll(" ", "\u00a0")),
-      element("td", {}, mark(other.isCorrect(there)) ?? ""),
-      ...columns.map((name) => element("td", {}, name in other.columns ? other.text(name, there) : "–")))));
-  document.getElementById("details-body").replaceChildren(
-    element("div", { class: "pictures" }, ...drawPictures(pictured, true)),
+  return [
+    element("div", { class: "pictures" }, ...drawPictures(pictured, report, true)),
     element("dl", {}, ...facts),
-    element("div", { class: "scroll" }, table));
-  dialog.showModal();
+    element("div", { class: "scroll" }, historyTable(at, version, first)),
+  ];
+}
+
+// Draws the predictions of a sample in all versions, given as [version, row].
+function historyTable(at, shown, chosen) {
+  const columns = [shown.roles.prediction, ...shown.headline].filter(Boolean);
+  return element("table", {},
+    element("tr", {}, ...["", "", ...columns].map((name) => element("th", { scope: "col" }, spaced(name)))),
+    ...at.map(([version, row]) => element("tr", { class: version === chosen ? "chosen" : "" },
+      element("th", { scope: "row" }, version.name.replaceAll(" ", "\u00a0")),
+      element("td", {}, mark(version.isCorrect(row)) ?? ""),
+      ...columns.map((name) => element("td", {}, name in version.columns ? version.text(name, row) : "–")))));
 }

@@ -1,8 +1,7 @@
 """What a W&B run wrote to its `.wandb` file: the artifacts of an offline run, and its history.
 
-W&B has no public way to read an artifact before it is synced. So this reads the file that
-`wandb sync` would send: LevelDB's log format around the protobuf messages of `wandb.proto`, which
-is private to W&B and may change with any version.
+W&B has no public way to read an artifact before it is synced. So this module reads the file that
+`wandb sync` sends: LevelDB's log format around protobuf messages that are private to W&B.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
-from wandb.sdk.artifacts.artifact_file_cache import artifacts_cache_dir
+from disteval.tables.wandb_private import Record, artifacts_cache_dir
 
 FILE_HEADER = 7
 BLOCK = 32768
 RECORD_HEADER = struct.Struct("<IHB")  # checksum, length, kind
-WHOLE, LAST = 1, 4  # the kinds that end a record; the others are its first and middle parts
+WHOLE, LAST = 1, 4  # the kinds of blocks that end a record; other kinds begin or continue it
 
 CLIENT_URL = "wandb-client-artifact://"
 
@@ -36,7 +34,7 @@ class StoredArtifact:
         type: Its type.
         aliases: Its aliases when it was logged.
         metadata: Its metadata.
-        files: Where the file at each path of the manifest is, also that of another artifact.
+        files: Where the file of each path in the manifest is, including files of other artifacts.
         references: The paths of the manifest that refer to other artifacts or URLs.
     """
 
@@ -49,12 +47,12 @@ class StoredArtifact:
 
 
 def read_records(path: Path) -> Iterator[Any]:
-    """Yields the records of a `.wandb` file, up to where a run that goes on has got."""
+    """Yields the complete records of a `.wandb` file; the last may still be being written."""
     data = path.read_bytes()
     position, record = FILE_HEADER, b""
     while position + RECORD_HEADER.size <= len(data):
         rest_of_block = BLOCK - position % BLOCK
-        if rest_of_block < RECORD_HEADER.size:  # filled with zeros
+        if rest_of_block < RECORD_HEADER.size:  # the rest is filled with zeros
             position += rest_of_block
             continue
         _, length, kind = RECORD_HEADER.unpack_from(data, position)
@@ -103,7 +101,7 @@ def _stored(artifact: Any, by_client: dict[str, StoredArtifact]) -> StoredArtifa
 
 
 def _entries(manifest: Any) -> Iterator[tuple[str, str, str, str]]:
-    """Yields path, digest, reference and local path; the last two may be empty."""
+    """Yields path, digest, reference and local path of each entry; the last two may be empty."""
     for entry in manifest.contents:
         yield entry.path, entry.digest, entry.ref, entry.local_path
     if manifest.manifest_file_path:  # of more than 100,000 entries
@@ -114,7 +112,7 @@ def _entries(manifest: Any) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _locate(local_path: str, digest: str) -> Path:
-    """Returns where a file is: staged until `wandb sync` has moved it to W&B's cache."""
+    """Returns where a file is: staged, or in W&B's cache after `wandb sync` has moved it."""
     staged = Path(local_path)
     if staged.exists():
         return staged

@@ -1,18 +1,10 @@
-"""Building the two W&B tables, and logging them while training goes on.
+"""The chief's side: tables that hooks fill become artifacts in W&B, beside training.
 
-`cells` makes what goes into a table, `artifacts` makes tables artifacts, `writer` is the thread
-on which both happen; `packages` keeps them on disk until `uploads` got them to W&B.
+In comes a `Version` for each evaluation, with its predictions. Out go the ground-truth table, a
+prediction table for each version, which refers to it, and values of the run.
+
+`callback` is what a hook uses, such as `add_predictions`; `publisher` runs the hooks. `version` is
+what one evaluation logs, `cells` makes values that W&B can store, `artifacts` makes artifacts of
+tables, with references. `packages` keeps these on disk until `uploads` has uploaded them. `worker`
+is the background thread of both; `wandb_private` has every private name of W&B.
 """
-
-from disteval.tables.artifacts import TableLog
-from disteval.tables.cells import DataTableRef, build_pred_table, store_plain_cells
-from disteval.tables.writer import Writer, needs_main_thread
-
-__all__ = [
-    "DataTableRef",
-    "TableLog",
-    "Writer",
-    "build_pred_table",
-    "needs_main_thread",
-    "store_plain_cells",
-]

@@ -1,80 +1,80 @@
-"""Logging the two tables as W&B artifacts, the predictions with references into the data."""
+"""Logs the two tables as W&B artifacts; the predictions refer to the files of the ground truth."""
 
 from __future__ import annotations
 
 import atexit
 import copy
-import dataclasses
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import wandb
-from wandb.sdk.artifacts.artifact_instance_cache import artifact_instance_cache_by_client_id
-from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
-from wandb.sdk.wandb_run import TeardownHook, TeardownStage
 
 from disteval.errors import DataError, DistEvalError
+from disteval.tables import wandb_private
 from disteval.tables.uploads import Uploads
-from disteval.tables.writer import Writer
+from disteval.tables.wandb_private import ArtifactManifestEntry
+from disteval.tables.worker import Worker
 
 logger = logging.getLogger("disteval")
 
 
-class PredictionArtifact(wandb.Artifact):
-    """An artifact that refers to files of the data artifact instead of holding them again.
-
-    W&B writes references for values of a table that it downloaded. Here they point at the
-    artifact that this process logs, by its client ID: that needs no round trip, and works
-    offline, where `wandb sync` resolves them.
-
-    Args:
-        name: Name of the artifact.
-        type: Type of the artifact.
-        data: The data artifact, complete.
-        data_table: The table in it.
-        data_path: The path of the table there.
-        metadata: Metadata of the version.
+class LoggedData(NamedTuple):
+    """A ground-truth table that was logged.
 
     Attributes:
-        data_url: What a reference to the data artifact starts with.
+        artifact: Its artifact, complete.
+        table: The table itself.
+        path: The path of the table in the artifact.
+        package: The name of its package; empty if the run is offline.
+    """
+
+    artifact: wandb.Artifact
+    table: wandb.Table
+    path: str
+    package: str = ""
+
+
+class PredictionArtifact(wandb.Artifact):
+    """An artifact that refers to files of the data artifact instead of storing them again.
+
+    W&B itself refers only to an artifact that was uploaded and downloaded again. These references
+    name the data artifact by its client ID: without a round trip, and also offline, where
+    `wandb sync` resolves them.
+
+    Args:
+        name, type, metadata: See `wandb.Artifact`.
+        data: The ground truth to refer to.
+
+    Attributes:
+        data_url: Prefix of the references to the data artifact.
     """
 
     def __init__(
-        self,
-        name: str,
-        type: str,
-        data: wandb.Artifact,
-        data_table: wandb.Table,
-        data_path: str,
-        metadata: dict[str, Any] | None = None,
+        self, name: str, type: str, data: LoggedData, metadata: dict[str, Any] | None = None
     ) -> None:
         super().__init__(name, type=type, metadata=metadata)
-        # W&B would hold it, with its table, until a hundred others were made; nobody asks for it.
-        artifact_instance_cache_by_client_id.pop(self._client_id, None)
+        wandb_private.forget_instance(self)
         self._data = data
-        self._data_table = data_table
-        self._data_path = data_path
-        # The only name of the artifact that is known before it was uploaded is private.
-        self.data_url = f"wandb-client-artifact://{data._client_id}/"
+        self.data_url = f"wandb-client-artifact://{wandb_private.client_id(data.artifact)}/"
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
-        """Returns the path of a file in this artifact; W&B asks before it adds one."""
+        """Returns the path of a file in this artifact; W&B calls this before it adds a file."""
         name = super().get_added_local_path_name(local_path)
         if name is not None:
             return name
-        name = self._data.get_added_local_path_name(local_path)
+        name = self._data.artifact.get_added_local_path_name(local_path)
         if name is not None and name not in self.manifest.entries:
             self.add_reference(self.data_url + name, name)
         return name
 
     def add(self, obj: Any, name: Any, overwrite: bool = False) -> ArtifactManifestEntry:
         """Adds a table or media; the data table itself, for a foreign key, as a reference."""
-        if obj is not self._data_table:
+        if obj is not self._data.table:
             return super().add(obj, name, overwrite)
-        # Always under one name, so that equal predictions make equal artifacts.
-        path = self._data_path
+        # Always under the same name, so that equal predictions make equal artifacts.
+        path = self._data.path
         return self.add_reference(self.data_url + path, f"media/tables/{path}")[0]
 
     def add_reference(
@@ -82,12 +82,12 @@ class PredictionArtifact(wandb.Artifact):
     ) -> Sequence[ArtifactManifestEntry]:
         """Adds a reference.
 
-        Those to the data artifact are made here: W&B forgets an artifact after a hundred others
-        were made, and could not resolve its client ID any more.
+        References to the data artifact are made here: W&B drops an artifact from memory after a
+        hundred others were made, and could not resolve its client ID any more.
         """
         if not isinstance(uri, str) or not uri.startswith(self.data_url):
             return super().add_reference(uri, name, *args, **kwargs)
-        target = self._data.manifest.entries[uri.removeprefix(self.data_url)]
+        target = self._data.artifact.manifest.entries[uri.removeprefix(self.data_url)]
         entry = ArtifactManifestEntry(
             path=name or target.path, digest=target.digest, ref=uri, size=0
         )
@@ -96,87 +96,65 @@ class PredictionArtifact(wandb.Artifact):
 
 
 class TableLog:
-    """The tables of one W&B run.
+    """Logs tables to one W&B run.
 
     Args:
         run: The run; online, offline or disabled.
-        writer: What builds the tables; it is drained before the run finishes.
-        partitions: Over how many tables of an artifact the rows are spread.
-        keep_local: Keep on disk what was uploaded; what is logged offline stays there anyway.
+        writer: Runs the jobs that build the tables; it is drained before the run finishes.
+        partitions: Number of tables of an artifact over which the rows are spread.
+        keep_local: Keep the tables on disk after their upload, as those of an offline run are.
     """
 
     def __init__(
-        self, run: wandb.Run, writer: Writer, partitions: int = 1, keep_local: bool = False
+        self, run: wandb.Run, writer: Worker, partitions: int = 1, keep_local: bool = False
     ) -> None:
         self.run = run
         self._writer = writer
         self._partitions = partitions
-        self._data: _Data | None = None
-        self._error: Exception | None = None
-        self._uploads = None if run.offline or run.disabled else Uploads(run, keep_local)
+        self._data: LoggedData | None = None
+        self._uploader = Worker("disteval-uploads")
+        is_online = not run.offline and not run.disabled
+        self._uploads = Uploads(run, self._uploader, keep_local) if is_online else None
         if not run.disabled:
-            # Nothing public is called before a run finishes, be it by `finish` or by leaving a
-            # `with` block, and callbacks learn nothing of a `fit` that was interrupted.
-            run._teardown_hooks.append(TeardownHook(self._close, TeardownStage.EARLY))
-            # A run that is still open when the interpreter exits is finished by W&B's service
-            # alone, without those hooks. This comes first, as the service was started before.
+            wandb_private.on_teardown(run, self._close)
+            # If a run is still open when the interpreter exits, W&B's service finishes it without
+            # that hook. This runs before, as the service was started earlier.
             atexit.register(self._close)
 
     def check_rows(self, rows: int) -> None:
-        """Raises if W&B would cut a table of so many rows."""
+        """Raises `DataError` if W&B would cut off a table with so many rows."""
         limit = wandb.Table.MAX_ARTIFACT_ROWS * self._partitions
         if rows > limit:
             raise DataError(
-                f"Received: a table of {rows} rows. Expected: {limit} at most, which is what W&B "
-                f"stores in an artifact with partitions={self._partitions}. Set num_samples to "
+                f"The table is too long. Received: {rows} rows. Expected: {limit} at most, which "
+                f"W&B stores in one artifact of partitions={self._partitions}. Set num_samples to "
                 f"evaluate fewer, or partitions={-(-rows // wandb.Table.MAX_ARTIFACT_ROWS)}."
             )
 
     def log_data(self, table: wandb.Table, name: str, type: str, table_name: str) -> None:
-        """Logs the ground-truth table; the run uses it where W&B can record that."""
+        """Logs the ground-truth table. An online run uses it; W&B refuses that offline."""
         if self.run.disabled:
             return
         artifact = wandb.Artifact(name, type=type)
         path = self._add(artifact, table, table_name)
-        package = ""
-        if self._uploads is None:
-            # Offline, `use_artifact` is refused.
-            self._try(name, lambda: self.run.log_artifact(artifact))
-        else:
-            artifact.finalize()
-            package = self._uploads.add(artifact, aliases=[])
-        self._data = _Data(artifact, table, path, package)
+        artifact.finalize()
+        self._data = LoggedData(artifact, table, path, self._log(artifact, []))
 
     def log_predictions(
-        self,
-        table: wandb.Table,
-        type: str,
-        table_name: str,
-        aliases: list[str],
-        metadata: dict[str, Any],
+        self, table: wandb.Table, type: str, table_name: str, aliases: list[str], metadata: Any
     ) -> None:
         """Logs a version of the prediction table, with references to the data artifact."""
         if self.run.disabled:
             return
         if self._data is None:
             raise DistEvalError(
-                "log_pred_table was called before log_data_table. Expected: the ground-truth "
-                "table is logged first, for the predictions to refer to."
+                "log_pred_table was called before log_data_table. Expected: log_data_table first, "
+                "since the predictions refer to the ground-truth table."
             )
-        data = self._data
-        artifact = PredictionArtifact(
-            f"run_{self.run.id}_pred",
-            type,
-            data.artifact,
-            data.table,
-            data.path,
-            _finite(metadata),
-        )
+        name = f"run_{self.run.id}_pred"
+        artifact = PredictionArtifact(name, type, self._data, _finite(metadata))
         self._add(artifact, table, table_name)
-        if self._uploads is None:
-            self._try(artifact.name, lambda: self.run.log_artifact(artifact, aliases=aliases))
-        else:
-            self._uploads.add(artifact, aliases, data=data.package, data_url=artifact.data_url)
+        self._log(artifact, aliases, data=self._data.package, data_url=artifact.data_url)
 
     def log_scalars(self, values: dict[str, Any]) -> None:
         """Logs values to the run."""
@@ -188,30 +166,32 @@ class TableLog:
         if self._uploads is not None:
             self._uploads.drain()
 
-    def raise_error(self) -> None:
-        """Raises what W&B failed with since the last call."""
-        error, self._error = self._error, None
-        if error is not None:
-            raise DistEvalError(f"W&B failed: {error}") from error
+    def take_error(self) -> BaseException | None:
+        """Returns the first failure of W&B since the last call; `None` if there was none."""
+        return self._uploader.take_error()
+
+    def _log(self, artifact: wandb.Artifact, aliases: list[str], **references: str) -> str:
+        """Uploads an artifact, or logs it to an offline run; returns the name of its package."""
         if self._uploads is not None:
-            self._uploads.raise_error()
+            return self._uploads.add(artifact, aliases, **references)
+        self._try(artifact.name, lambda: self.run.log_artifact(artifact, aliases=aliases))
+        return ""
 
     def _try(self, what: str, log: Callable[[], Any]) -> None:
-        """Has W&B log something, which only fails with its service, or in a run that is over."""
+        """Calls W&B, which fails only if its service has ended or the run is over."""
         try:
             log()
         except (wandb.Error, OSError) as error:
-            self._error = self._error or error
+            self._uploader.record(DistEvalError(f"W&B failed: {error}"), error)
             logger.warning("W&B could not log %s (%s).", what, error)
 
     def _close(self) -> None:
         atexit.unregister(self._close)
-        self._writer.drain()
-        if self._uploads is not None:
-            self._uploads.close()
+        self.drain()
+        self._uploader.close()
 
     def _add(self, artifact: wandb.Artifact, table: wandb.Table, name: str) -> str:
-        """Adds a table, in several parts where that was asked for; returns its path."""
+        """Adds a table to an artifact, spread over the partitions, and returns its path there."""
         self.check_rows(len(table.data))
         if self._partitions == 1:
             return artifact.add(table, name).path
@@ -223,18 +203,8 @@ class TableLog:
         return artifact.add(wandb.data_types.PartitionedTable(f"{name}_parts"), name).path
 
 
-@dataclasses.dataclass
-class _Data:
-    """The ground-truth table that was logged last."""
-
-    artifact: wandb.Artifact
-    table: wandb.Table
-    path: str
-    package: str
-
-
 def _finite(value: Any) -> Any:
-    """Spells out NaN and infinities, such as the loss of a run that diverged: JSON lacks them."""
+    """Replaces NaN and infinities, such as the loss of a diverged model, by text for JSON."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Cells and columns of W&B tables: plain values, and rows of the ground-truth table."""
+"""Cells and columns of W&B tables: plain values, and references to the ground-truth table."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import wandb
 
 from disteval.errors import DataError
 
-# Arrays with more values stay arrays, which W&B stores in a file beside the table. All cells of
-# such a column need one shape; smaller ones become lists, which may differ.
+# Arrays with more values stay arrays, which W&B stores in a file beside the table; all arrays of
+# one column need the same shape. Smaller arrays become lists, whose lengths may differ.
 MAX_LISTED = 1024
 
 
 class DataTableRef:
-    """The logged ground-truth table, for rows of the prediction table to refer to.
+    """The logged ground-truth table, whose cells can be put into the prediction table.
 
-    Cells that are media, such as images, become references to the files of the data artifact.
+    Media among them, such as images, become references to the files of the data artifact.
 
     Attributes:
-        table: The `wandb.Table` itself. Its `data`, `columns`, `get_index()` and everything else
-            are at hand here, too.
+        table: The `wandb.Table` itself; its attributes can be read from this object, too.
     """
 
     def __init__(self, table: wandb.Table) -> None:
@@ -54,18 +53,18 @@ def store_plain_cells(table: wandb.Table) -> wandb.Table:
     def add_plain_column(name: str, data: Any, optional: bool = False) -> None:
         add_column(name, [plain(cell) for cell in data], optional)
 
-    # On the instance: a subclass would take over the type name "table" in W&B's registry.
+    # On the instance, since a subclass would replace `Table` in W&B's registry of types.
     table.add_data = add_plain_data  # type: ignore[method-assign]
     table.add_column = add_plain_column  # type: ignore[method-assign]
     return table
 
 
 def plain(cell: Any) -> Any:
-    """Returns a cell as W&B can store it and read it back, with the same value.
+    """Returns a cell with the same value in a type that W&B can store and read back.
 
-    Tensors become arrays, scalars Python numbers, bytes text, bfloat16 float32; arrays of
-    arrays, as ragged predictions are, become lists. Short arrays become lists, or `None` if
-    there is a NaN in them, which W&B cannot store.
+    Tensors become arrays, scalars become Python numbers, bytes become text, and bfloat16 becomes
+    float32. Ragged arrays, which hold arrays, become lists. Short arrays become lists as well, or
+    `None` if they hold a NaN, which W&B refuses in a list.
     """
     if isinstance(cell, tf.RaggedTensor):
         return plain(cell.to_list())
@@ -75,13 +74,13 @@ def plain(cell: Any) -> Any:
         return cell.decode(errors="backslashreplace")
     if isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.ndim == 0):
         value = cell.item()
-        # NumPy gives a long double back as it is.
+        # `item` of a long double returns a long double.
         return float(value) if isinstance(value, np.floating) else plain(value)
     if isinstance(cell, np.ndarray):
         return _plain_array(cell)
     if type(cell) in (list, tuple):
         items = [plain(item) for item in cell]
-        # As in an array; see `_plain_array`.
+        # W&B refuses NaN here as in an array; see `_plain_array`.
         return None if any(isinstance(item, float) and item != item for item in items) else items
     if type(cell) is dict:
         return {key: plain(value) for key, value in cell.items()}
@@ -99,37 +98,37 @@ def build_pred_table(
     """Builds a prediction table from whole columns.
 
     Args:
-        names: The columns of the table.
-        data: The ground-truth table, whose columns can be referred to by name.
-        given: The columns of predictions: a sequence with a value for each sample.
-        number: Columns with one value in all rows, such as `{"epoch": 3}`.
+        names: Names of the columns.
+        data: The ground-truth table. Columns with the names of its columns hold its cells.
+        given: The other columns by name, each a sequence with one value for each row of `data`.
+        number: Columns with the same value in all rows, such as `{"epoch": 3}`.
         by_row: Refer to the ground truth by one foreign key `row` instead of by cells.
 
     Raises:
-        DataError: A column is unknown, or has not one value for each row of `data`.
+        DataError: A column is unknown or missing, or has the wrong length.
     """
     rows = len(data.data)
     unknown = [name for name in given if name not in names]
     missing = [n for n in names if n not in given and n not in data.columns and n not in number]
     if unknown or missing:
         raise DataError(
-            f"Received: columns {list(given)}. Expected: those of pred_table_columns, {list(names)}"
-            f", but for the ground-truth columns {data.columns} and {list(number)}. "
-            f"Unknown: {unknown}; missing: {missing}."
+            f"Columns do not match pred_table_columns. Unknown: {unknown}; missing: {missing}. "
+            f"Received: {list(given)}. Expected: the columns {list(names)}, except for the "
+            f"ground-truth columns {data.columns} and {list(number)}."
         )
     plain_columns = {name: plain_column(column) for name, column in given.items()}
     for name, column in plain_columns.items():
         if len(column) != rows:
             raise DataError(
-                f"Received: {len(column)} values in column {name!r}. Expected: {rows}, one for "
-                "each row of the ground-truth table."
+                f"Column {name!r} has the wrong length. Received: {len(column)} values. "
+                f"Expected: {rows}, one for each row of the ground-truth table."
             )
     table = wandb.Table(columns=[])
     if by_row:
         table.add_column("row", data.get_index())
     for name in names:
         if name in plain_columns:
-            # Optional as in a table of `add_data`: for W&B, NaN is no number.
+            # Optional, as `add_data` makes columns, since W&B treats NaN as a missing value.
             table.add_column(name, plain_columns[name], optional=True)
         elif name in number:
             table.add_column(name, [number[name]] * rows)
@@ -152,10 +151,10 @@ def plain_column(column: Any) -> list[Any]:
 def _plain_array(array: np.ndarray) -> Any:
     if array.dtype == object or array.dtype.kind in "SU":
         return [plain(item) for item in array]
-    if array.dtype.kind == "V":  # bfloat16 and other types that only TensorFlow knows
+    if array.dtype.kind == "V":  # bfloat16 and other types that NumPy does not have
         array = array.astype(np.float32)
     if array.size > MAX_LISTED:
         return array
-    # W&B refuses lists with NaN in a column of lists, and a model that diverged gives such.
+    # W&B refuses NaN in a column of lists, and a model that has diverged predicts NaN.
     missing = array.dtype.kind == "f" and np.isnan(array).any()
     return None if missing else array.tolist()

@@ -1,11 +1,12 @@
-"""Versions of the tables on disk, from when they are built until W&B has committed them.
+"""Tables on disk, from when they are built until W&B has committed them.
 
-A package is a directory with the files of an artifact and a `package.json` that says the rest.
-What could not be uploaded stays there, for `python -m disteval upload`.
+A package is a directory with the files of an artifact and a `package.json` that describes it.
+A package that could not be uploaded is kept for `python -m disteval upload`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
-from wandb.sdk.artifacts.staging import get_staging_dir
+
+from disteval.tables.wandb_private import ArtifactManifestEntry, staging_dir
 
 DESCRIPTION = "package.json"
 # The folder in which packages stay after their upload, for `python -m disteval report`.
@@ -33,29 +34,20 @@ class Package:
 
     Attributes:
         directory: Where it is.
+        name: The name of the directory.
+        data: The name of the data artifact's package that it refers to; `None` for data itself.
+        is_data: Whether it is a data artifact, which the run uses.
         description: `name`, `type`, `aliases`, `metadata`, whether the run `uses` it, and its
-            `references` to files of the data artifact, `[path, path there, digest]`, and to
-            anything else, `foreign`: `[path, URL, digest, size, extra]`.
+            `references` to files of the data artifact as `[path, path there, digest]`, and its
+            `foreign` references to anything else as `[path, URL, digest, size, extra]`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.name = directory.name
         self.description: dict[str, Any] = json.loads((directory / DESCRIPTION).read_text())
-
-    @property
-    def name(self) -> str:
-        """The name of the directory."""
-        return self.directory.name
-
-    @property
-    def is_data(self) -> bool:
-        """Whether this is a ground-truth table, which the run uses."""
-        return bool(self.description["uses"])
-
-    @property
-    def data(self) -> str | None:
-        """The name of the package with the data artifact that this one refers to, if it does."""
-        return self.description["data"]
+        self.data: str | None = self.description["data"]
+        self.is_data: bool = self.description["uses"]
 
     @classmethod
     def write(
@@ -67,17 +59,16 @@ class Package:
         data: str | None = None,
         data_url: str = "",
     ) -> Package:
-        """Writes an artifact that is complete and was not logged.
+        """Writes an artifact to disk. It must be complete, and is not logged itself.
 
         Args:
             directory: A new directory.
-            artifact: Its files are linked where the file system can do so.
-            aliases: Those that the version is to get.
-            data: The name of the package whose artifact this one refers to. Without it, the
-                artifact is data itself, which the run is to use.
-            data_url: What the references to the data artifact start with.
+            artifact: The artifact. Its files become hard links, if the file system allows it.
+            aliases: Aliases of the version.
+            data: See the attribute.
+            data_url: Prefix of the references to the data artifact.
         """
-        staging = Path(get_staging_dir())
+        staging = staging_dir()
         references, foreign = [], []
         for path, entry in artifact.manifest.entries.items():
             if entry.ref is None:
@@ -85,12 +76,13 @@ class Package:
                 source = Path(entry.local_path)
                 _link(source, directory / "files" / path)
                 if source.is_relative_to(staging):
-                    # W&B's own copy for an upload, and this artifact is never uploaded itself.
+                    # W&B's copy for the upload of this artifact, which is never uploaded itself.
                     source.unlink()
             elif data_url and entry.ref.startswith(data_url):
                 references.append([path, entry.ref.removeprefix(data_url), entry.digest])
             else:
                 foreign.append([path, entry.ref, entry.digest, entry.size, entry.extra])
+        directory.mkdir(parents=True, exist_ok=True)
         description = {
             "name": artifact.name,
             "type": artifact.type,
@@ -101,23 +93,22 @@ class Package:
             "references": references,
             "foreign": foreign,
         }
-        directory.mkdir(parents=True, exist_ok=True)
-        # Last, and at once: a directory without it is no package.
+        # Last and atomically: a directory without a description is not a package.
         write_json(directory / DESCRIPTION, description)
         return cls(directory)
 
     def artifact(self, data: wandb.Artifact | None) -> wandb.Artifact:
-        """Makes the artifact again, to be logged.
+        """Builds the artifact from disk, to be logged.
 
         Args:
-            data: The data artifact, committed; needed if there are references.
+            data: The data artifact, committed; may be `None` if nothing refers to it.
         """
         known = self.description
         artifact = wandb.Artifact(known["name"], type=known["type"], metadata=known["metadata"])
         files = self.directory / "files"
         for path in sorted(files.rglob("*")):
             if path.is_file():
-                # Immutable: W&B uploads the file from here instead of copying it first.
+                # W&B uploads an immutable file from here instead of copying it first.
                 name = path.relative_to(files).as_posix()
                 artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
         foreign = list(known["foreign"])
@@ -125,7 +116,7 @@ class Package:
             assert data is not None
             foreign.append([path, data.get_entry(source).ref_url(), digest, 0, {}])
         for path, ref, digest, size, extra in foreign:
-            # Not by add_reference, which would look each target up again.
+            # Without add_reference, which would look up each target again.
             artifact.manifest.add_entry(
                 ArtifactManifestEntry(path=path, digest=digest, ref=ref, size=size, extra=extra)
             )
@@ -135,22 +126,20 @@ class Package:
         """Logs the artifact and waits until it is committed.
 
         Raises:
-            Exception: Whatever W&B raises if it fails.
+            Exception: W&B failed; the type is up to W&B.
         """
         artifact = self.artifact(data)
-        if self.is_data:
-            run.use_artifact(artifact, aliases=self.description["aliases"])
-        else:
-            run.log_artifact(artifact, aliases=self.description["aliases"])
+        log = run.use_artifact if self.is_data else run.log_artifact
+        log(artifact, aliases=self.description["aliases"])
         return artifact.wait()
 
     def drop_aliases(self, aliases: AbstractSet[str]) -> None:
-        """Gives up aliases that a newer version has got."""
+        """Drops aliases that a newer version has taken."""
         self.description["aliases"] = [a for a in self.description["aliases"] if a not in aliases]
         write_json(self.directory / DESCRIPTION, self.description)
 
     def finish(self) -> None:
-        """Removes the package, once its artifact is committed, or moves it to those to keep."""
+        """Removes the package of a committed artifact, or moves it to the folder `KEPT`."""
         kept = self.directory.parent / KEPT
         if kept.exists():
             self.directory.rename(kept / self.name)
@@ -159,17 +148,15 @@ class Package:
 
 
 def new_folder(run: wandb.Run) -> Path:
-    """Makes a folder for packages in the run's directory; each callback of a run has its own."""
-    # Absolute, for scripts that change their directory.
+    """Makes a folder for packages in the run's directory, one for each callback of a run."""
+    # Absolute, since a script may change its working directory.
     parent = Path(run.dir).absolute().parent / "disteval"
     parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
         folder = parent / f"{number:02d}"
-        try:
+        with contextlib.suppress(FileExistsError):
             folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
+            return folder
     raise AssertionError
 
 
@@ -185,7 +172,7 @@ def find(directory: Path) -> Iterator[Package]:
         if DESCRIPTION in files and Path(folder).parent.name != KEPT:
             try:
                 package = Package(Path(folder))
-            except FileNotFoundError:  # it has been uploaded meanwhile
+            except FileNotFoundError:  # uploaded and removed since `os.walk` listed it
                 continue
             yield package
 

@@ -1,12 +1,12 @@
 """Ready-made evaluators: nothing to subclass for the four usual tasks.
 
-`base` is what they share, `rows` chooses the samples of the tables, `inputs` shows what a model
-was given, `probabilities` reads what it returned.
+In: the labels, and the predictions of all samples on rank 0. Out: the rows of both tables, and
+metrics.
+
+- `base.py`: `TaskEval`, which all evaluators share.
+- `classification.py`, `regression.py`, `segmentation.py`, `detection.py`: one evaluator each.
+- `rows.py`: which samples the tables show; `inputs.py`: inputs of a model as table cells.
+- `probabilities.py`: reads outputs and labels; tells logits from probabilities.
+- `curves.py`: charts of a classification.
+- `boxes.py`: formats of bounding boxes; `coco.py`: COCO's metrics.
 """
-
-from disteval.tasks.classification import ClassificationEval
-from disteval.tasks.detection import DetectionEval
-from disteval.tasks.regression import RegressionEval
-from disteval.tasks.segmentation import SegmentationEval
-
-__all__ = ["ClassificationEval", "DetectionEval", "RegressionEval", "SegmentationEval"]

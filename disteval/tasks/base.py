@@ -1,4 +1,4 @@
-"""What the ready-made evaluators share: which samples are shown, both tables, and the metrics."""
+"""What all ready-made evaluators share: the choice of rows, both tables, and the metrics."""
 
 from __future__ import annotations
 
@@ -13,30 +13,23 @@ import numpy as np
 import wandb
 
 from disteval.callback import DistEvalCallback
-from disteval.errors import DistEvalError
-from disteval.tables import build_pred_table
-from disteval.tables.cells import plain_column
-from disteval.tasks.inputs import SAMPLED, Inputs
-from disteval.tasks.rows import (
-    check_choice,
-    first_rows,
-    random_rows,
-    stratified_rows,
-    worst_rows,
-)
+from disteval.errors import DataError, DistEvalError
+from disteval.tables.cells import build_pred_table, plain_column
+from disteval.tasks.inputs import RANGE_SAMPLES, Inputs
+from disteval.tasks.rows import check_rows, first_rows, random_rows, stratified_rows, worst_rows
 
-# Classes whose metrics are logged one by one. A run with thousands of keys is of no use.
+# With more classes, metrics are not logged by class: a run with thousands of keys is unusable.
 MAX_CLASSES_LOGGED = 50
 
 
 class Assessment(NamedTuple):
-    """What the predictions of one evaluation are worth.
+    """Metrics, charts and columns of one evaluation.
 
     Attributes:
-        metrics: Exact values over all samples, by name.
+        metrics: Values over all samples, by name.
         plots: W&B charts, by name.
-        losses: float of shape `(samples,)`; the higher, the worse.
-        columns: Columns of the prediction table, for all samples.
+        losses: float of shape `(samples,)`; the higher, the worse the prediction.
+        columns: Columns of the prediction table by name, with a value for each sample.
     """
 
     metrics: dict[str, float]
@@ -46,22 +39,22 @@ class Assessment(NamedTuple):
 
 
 class TaskEval(DistEvalCallback):
-    """A `DistEvalCallback` that is ready to use.
+    """A `DistEvalCallback` that fills both tables and computes the metrics of a task.
 
     The metrics are computed from the predictions of all samples, and logged to the run as
     `eval/<metric>`. The two tables show the samples that `rows` chooses, with the sample's number
-    as `index`. Sample weights are not used.
+    as `index`. Sample weights are ignored.
 
     Args:
-        validation_data: See `DistEvalCallback`, with labels.
-        rows: Which samples the tables show. `"first"`, `"random"` and `"stratified"` (each class
-            in proportion, and once at least) are the same samples in all versions. `"worst"` are
-            those with the highest loss in each version, the worst first; the ground-truth table
-            then gets a version, too, whenever they change.
-        num_rows: How many samples the tables show; `None` is all of them, for `"first"` only.
-        panel: Whether the newest rows also go into the run's workspace, as `eval/predictions`: at
-            most the 10,000 that W&B shows there.
-        image_key: Which input is the image, if x has several; `False` shows no inputs.
+        validation_data: See `DistEvalCallback`; labels are required.
+        rows: Which samples the tables show. `"first"`, `"random"` and `"stratified"` (classes in
+            proportion, each at least once) choose the same samples in all versions. `"worst"`
+            chooses the samples with the highest loss in each version, the worst first; whenever
+            they change, the ground-truth table is logged again.
+        num_rows: How many samples the tables show. `None` is all of them, for `"first"` only.
+        panel: Whether the newest rows also appear in the run's workspace as `eval/predictions`:
+            at most the 10,000 rows that W&B shows there.
+        image_key: The key of the image if x has several; `False` shows no inputs.
         options: The other keyword arguments of `DistEvalCallback`, such as `batch_size`.
 
     Raises:
@@ -79,8 +72,10 @@ class TaskEval(DistEvalCallback):
         **options: Any,
     ) -> None:
         if validation_data is None:
-            raise DistEvalError("Received: validation_data=None. Expected: (x, y) or a dataset.")
-        check_choice(rows, num_rows)
+            raise DistEvalError(
+                "There is no data. Received: validation_data=None. Expected: (x, y) or a dataset."
+            )
+        check_rows(rows, num_rows)
         # The columns depend on the data, which is read when training begins.
         super().__init__([], [], validation_data=validation_data, **options)
         self.rows = rows
@@ -88,11 +83,16 @@ class TaskEval(DistEvalCallback):
         self.panel = panel
         self.image_key = image_key
         self._labels: list[Any] = []
+        # Indices of the samples that the tables show; `None` before `rows="worst"` chose any.
         self._shown: np.ndarray | None = None
 
     @abc.abstractmethod
     def read_label(self, y: Any) -> Any:
-        """Returns what is kept in memory of a sample's y, for all samples."""
+        """Returns what to keep in memory of a sample's y; called for all samples.
+
+        Raises:
+            DataError: The label is invalid, or does not fit the model.
+        """
 
     @abc.abstractmethod
     def strata(self, labels: Sequence[Any]) -> np.ndarray:
@@ -107,27 +107,27 @@ class TaskEval(DistEvalCallback):
         """Returns metrics and columns of the predictions of all samples."""
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
-        """Returns columns that are made for the samples that are shown only, such as pictures."""
+        """Returns columns that exist for the shown samples only, such as images."""
         return {}
 
     def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
         """Reads all labels, and fills the ground-truth table with the chosen samples."""
         self._labels = [self.read_label(y) for _, y in self.samples()]
-        first = [x for x, _ in itertools.islice(self.samples(), SAMPLED)]
+        first = [x for x, _ in itertools.islice(self.samples(), RANGE_SAMPLES)]
         self._inputs = Inputs(first, self.image_key)
         self._shown = None
         count = len(self._labels)
         if self.rows == "first":
             self._show(first_rows(count, self.num_rows))
         elif self.rows == "random":
-            self._show(random_rows(count, self._num_chosen))
+            self._show(random_rows(count, self.num_rows))
         elif self.rows == "stratified":
-            self._show(stratified_rows(self.strata(self._labels), self._num_chosen))
+            self._show(stratified_rows(self.strata(self._labels), self.num_rows))
 
     def log_data_table(
         self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
     ) -> None:
-        """Logs the ground-truth table, once it is known which samples it shows."""
+        """Logs the ground-truth table; with `rows="worst"`, not before the first predictions."""
         if self._shown is not None:
             super().log_data_table(name, type, table_name)
 
@@ -135,7 +135,7 @@ class TaskEval(DistEvalCallback):
         """Fills the prediction table, and adds the metrics of the evaluation."""
         assessment = self.assess(self.predictions, self._labels)
         if self.rows == "worst":
-            worst = worst_rows(assessment.losses, self._num_chosen)
+            worst = worst_rows(assessment.losses, self.num_rows)
             if self._shown is None or not np.array_equal(worst, self._shown):
                 self._show(worst)
                 self.log_data_table()
@@ -149,36 +149,29 @@ class TaskEval(DistEvalCallback):
         self.add_metrics({name: float(value) for name, value in assessment.metrics.items()})
         self.add_metrics(assessment.plots)
         if self.panel:
-            self.add_metrics({"predictions": self._panel(epoch, columns)})
-
-    @property
-    def _num_chosen(self) -> int:
-        assert self.num_rows is not None
-        return self.num_rows
+            self.add_metrics({"predictions": self._panel(epoch, shown, columns)})
 
     def _show(self, chosen: np.ndarray) -> None:
-        """Fills the ground-truth table with some samples, in the order in which they are given."""
+        """Fills the ground-truth table with the chosen samples, in the given order."""
         wanted = set(chosen.tolist())
         cells = {}
         samples = itertools.islice(self.samples(), int(chosen.max()) + 1)
         for index, (x, _) in enumerate(samples):
             if index in wanted:
-                # At once, so that only one input is in memory.
+                # Built during the pass, so that only one input is in memory.
                 cells[index] = {"index": index, **self.truth_cells(x, self._labels[index])}
         table = wandb.Table(columns=[])
         ordered = [cells[index] for index in chosen.tolist()]
         self.data_table_columns = list(ordered[0])
         for name in self.data_table_columns:
-            column = plain_column([row[name] for row in ordered])
-            table.add_column(name, column, optional=True)
+            table.add_column(name, plain_column([row[name] for row in ordered]), optional=True)
         self.data_table = table
         self._shown = chosen
 
-    def _panel(self, epoch: int, columns: dict[str, list[Any]]) -> wandb.Table:
-        # Pictures with classes are made anew: W&B would take those that it has seen in one
-        # artifact for references to it in the other.
-        assert self._shown is not None
-        columns = columns | self.prediction_columns(self._shown)
+    def _panel(self, epoch: int, shown: np.ndarray, columns: dict[str, list[Any]]) -> wandb.Table:
+        # The panel gets images of its own: images that are already in the artifact of the
+        # prediction table would become references to that artifact.
+        columns = columns | self.prediction_columns(shown)
         table = build_pred_table(
             self.pred_table_columns, self.data_table, columns, number={"epoch": epoch}, by_row=False
         )
@@ -186,43 +179,54 @@ class TaskEval(DistEvalCallback):
         return table
 
 
-def listed(class_names: Sequence[Any]) -> list[Any]:
+def checked_names(class_names: Sequence[Any]) -> list[Any]:
     """Returns the names of classes as a list.
 
     Raises:
-        DistEvalError: They are no list, or two are equal, which nobody could tell apart.
+        DistEvalError: The names are not a list, or not distinct.
     """
     if isinstance(class_names, str | Mapping):
         raise DistEvalError(
-            f"Received: class_names={class_names!r}. Expected: a list with the name of each class."
+            f"`class_names` must be a list. Received: class_names={class_names!r}. "
+            "Expected: a list with the name of each class."
         )
     names = list(class_names)
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
         raise DistEvalError(
-            f"Received: class_names with {twice[0]!r} more than once. Expected: different names."
+            f"`class_names` must be distinct. Received: class_names with {repeated[0]!r} more "
+            "than once. Expected: a different name for each class."
         )
     return names
 
 
+def check_count(class_names: Sequence[Any], num_classes: int) -> None:
+    """Raises a `DataError` unless there is one name for each class of the model."""
+    if len(class_names) != num_classes:
+        raise DataError(
+            f"`class_names` do not fit the model. Received: {len(class_names)} class_names for a "
+            f"model of {num_classes} classes. Expected: a name for each class."
+        )
+
+
 def require(module: str) -> None:
-    """Raises one clear line if an optional dependency is missing."""
+    """Raises a one-line `DistEvalError` if an optional dependency cannot be imported."""
     try:
         importlib.import_module(module)
     except ImportError as error:
         raise DistEvalError(
-            f"This evaluator needs {module}, which cannot be imported here: {error}. Type: "
+            f"This evaluator needs {module}, which cannot be imported: {error}. Install it: "
             "pip install 'disteval[tasks]'"
         ) from None
 
 
 def by_class(metric: str, values: Iterable[Any], names: Sequence[Any]) -> dict[str, Any]:
-    """Returns a metric of each class by name, unless there are too many classes to log."""
+    """Returns a metric of each class by name; nothing if there are too many classes to log."""
     if len(names) > MAX_CLASSES_LOGGED:
         return {}
     return {f"{metric}/{name}": value for name, value in zip(names, values, strict=True)}
 
 
-def at_most(count: int, limit: int) -> np.ndarray:
-    """Returns positions that are evenly spread over `count`, at most `limit` of them."""
+def evenly_spaced(count: int, limit: int) -> np.ndarray:
+    """Returns at most `limit` evenly spaced indices of `count` items, both ends included."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Boxes in the formats that object detection uses, and as W&B shows them."""
+"""Bounding boxes in the formats of object detection and of W&B."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wandb.data_types import BoundingBoxes2D
 
 from disteval.errors import DataError
 
-# Each of them in pixels, or with `rel_` before it as fractions of the image's width and height.
+# In pixels, or with the prefix `rel_` in fractions of the image's width and height.
 LAYOUTS = ("xyxy", "yxyx", "xywh", "cxcywh")
 FORMATS = (*LAYOUTS, *(f"rel_{layout}" for layout in LAYOUTS))
 
@@ -30,51 +30,50 @@ class Boxes(NamedTuple):
     scores: np.ndarray
 
     @classmethod
-    def of(cls, boxes: Any, classes: Any, scores: Any, *, box_format: str, limit: int) -> Boxes:
-        """Returns boxes of any format, those of a negative class left out as padding.
+    def from_format(
+        cls, boxes: Any, classes: Any, scores: Any, box_format: str, num_classes: int
+    ) -> Boxes:
+        """Reads boxes of any format; drops padding, whose class is negative.
 
         Raises:
-            DataError: A class is not below `limit`.
+            DataError: A class is `num_classes` or more.
         """
         corners = to_corners(np.asarray(boxes, np.float64).reshape(-1, 4), box_format)
         classes = np.asarray(classes).astype(np.int64).reshape(-1)
         scores = np.asarray(scores, np.float64).reshape(-1)
         keep = classes >= 0
-        if keep.any() and classes.max() >= limit:
+        if keep.any() and classes.max() >= num_classes:
             raise DataError(
-                f"Received: a box of class {classes.max()}. Expected: one of {limit} classes, "
-                "since there are so many class_names."
+                f"A box has an unknown class. Received: a box of class {classes.max()}. "
+                f"Expected: 0 to {num_classes - 1}, since there are {num_classes} class_names."
             )
         return cls(corners[keep], classes[keep], scores[keep])
 
-    def shown(self, size: Sequence[float], names: Sequence[str], key: str) -> BoundingBoxes2D:
-        """Returns the boxes as W&B shows them over an image.
+    def to_wandb(self, size: Sequence[float], names: Sequence[str], key: str) -> BoundingBoxes2D:
+        """Returns the boxes for W&B to draw on an image.
 
         Args:
             size: Width and height of the image in the unit of the boxes.
             names: The name of each class.
             key: `"predictions"` or `"ground_truth"`.
         """
-        fractions = np.clip(self.corners / np.array([*size, *size]), 0, 1).tolist()
-        scores, classes = self.scores.tolist(), self.classes.tolist()
-        data = []
-        for (left, top, right, bottom), score, number in zip(
-            fractions, scores, classes, strict=True
-        ):
-            caption = names[number] if key == "ground_truth" else f"{names[number]} {score:.2f}"
-            data.append(
-                {
-                    "position": {"minX": left, "minY": top, "maxX": right, "maxY": bottom},
-                    "class_id": number,
-                    "box_caption": caption,
-                    "scores": {"score": score},
-                }
-            )
+        fractions = np.clip(self.corners / np.array([*size, *size]), 0, 1)
+        edges = ("minX", "minY", "maxX", "maxY")
+        caption = "{}" if key == "ground_truth" else "{} {:.2f}"
+        data = [
+            {
+                "position": dict(zip(edges, corners, strict=True)),
+                "class_id": int(number),
+                "box_caption": caption.format(names[int(number)], score),
+                "scores": {"score": score},
+            }
+            for *corners, number, score in np.c_[fractions, self.classes, self.scores].tolist()
+        ]
         return BoundingBoxes2D({"box_data": data, "class_labels": dict(enumerate(names))}, key)
 
 
 def to_corners(boxes: np.ndarray, box_format: str) -> np.ndarray:
-    """Returns boxes as left, top, right, bottom, in the unit in which they are.
+    """Converts boxes to left, top, right, bottom, in the same unit.
 
     Args:
         boxes: float of shape `(boxes, 4)`.
@@ -91,16 +90,16 @@ def to_corners(boxes: np.ndarray, box_format: str) -> np.ndarray:
     return np.concatenate([start, start + size], axis=1)
 
 
-def parts(nest: Any, scored: bool) -> tuple[Any, Any, Any]:
-    """Returns boxes, classes and scores of labels or outputs.
+def unpack(nest: Any, scored: bool) -> tuple[Any, Any, Any]:
+    """Returns the boxes, classes and scores of labels or outputs.
 
     Args:
         nest: A mapping with `boxes`, `classes` (or `labels`) and `scores` (or `confidence`), or a
-            tuple `(boxes, scores, classes)`, without scores `(boxes, classes)`.
-        scored: Whether there are scores.
+            tuple `(boxes, scores, classes)`; without scores `(boxes, classes)`.
+        scored: Whether scores are required; if not, `None` is returned for them.
 
     Raises:
-        DataError: It is something else.
+        DataError: Boxes, classes or required scores are missing.
     """
     if isinstance(nest, Mapping):
         boxes = nest.get("boxes")
@@ -113,10 +112,12 @@ def parts(nest: Any, scored: bool) -> tuple[Any, Any, Any]:
     if boxes is None or classes is None or (scored and scores is None):
         given = sorted(nest) if isinstance(nest, Mapping) else type(nest).__name__
         names = ["boxes", "classes", "scores"][: 2 + scored]
-        raise DataError(f"Received: {given}. Expected: a mapping with {names}.")
+        raise DataError(
+            f"Boxes are incomplete. Received: {given}. Expected: a mapping with {names}."
+        )
     return boxes, classes, scores if scored else None
 
 
-def dense(value: Any) -> Any:
-    """Returns a tensor without ragged dimensions, -1 where there was nothing."""
+def padded(value: Any) -> Any:
+    """Returns a ragged tensor padded with -1, and any other value as it is."""
     return value.to_tensor(default_value=-1) if isinstance(value, tf.RaggedTensor) else value

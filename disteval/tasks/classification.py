@@ -1,4 +1,4 @@
-"""`ClassificationEval`: one class of several, or several at once."""
+"""`ClassificationEval`: one class for each sample, or several."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from disteval.errors import DataError, DistEvalError
+from disteval.arguments import check_choice, check_positive
+from disteval.errors import DataError
 from disteval.tasks import curves
-from disteval.tasks.base import Assessment, TaskEval, by_class, listed, require
+from disteval.tasks.base import Assessment, TaskEval, by_class, check_count, checked_names, require
 from disteval.tasks.probabilities import (
-    check_from_logits,
     numbers_of,
     returns_logits,
     single_output,
     to_probabilities,
 )
 
-# Bins of equal width over the confidence, as in Guo et al., "On Calibration of Modern Neural
-# Networks" (2017).
+# As in Guo et al., "On Calibration of Modern Neural Networks" (2017).
 CALIBRATION_BINS = 15
 
 
@@ -29,31 +28,33 @@ class ClassificationEval(TaskEval):
 
     The prediction table has the columns `prediction`, `top_k` (names of the most probable
     classes), `top_k_scores` (their probabilities), `confidence`, `correct` and `loss`
-    (cross-entropy) beside the sample's input and `label`. To the run go `eval/loss`,
+    (cross-entropy) beside the sample's input and `label`. The run gets `eval/loss`,
     `eval/accuracy`, `eval/top_<k>_accuracy` (with more than k classes), `eval/precision`,
-    `eval/recall` and `eval/f1` (means over the classes that occur in labels or predictions, and
-    for each of up to 50 classes as `eval/f1/<class>`), `eval/ece` (expected calibration error, 15
-    bins) and, for up to 100 classes, a confusion matrix and, where all probabilities travel, PR
-    and ROC curves.
+    `eval/recall` and `eval/f1` (means over the classes that occur in labels or predictions; with
+    up to 50 classes also by class, as `eval/f1/<class>`), `eval/ece` (expected calibration error,
+    15 bins) and, with up to 100 classes, a confusion matrix. If the chief has all probabilities,
+    PR and ROC curves are added.
 
-    From each sample travel the `top_k` classes, their scores and the loss: 22 bytes with the
-    default `top_k`, however many classes there are.
+    Each sample sends the `top_k` classes, their scores and the loss to the chief: 22 bytes with
+    the default `top_k`, whatever the number of classes.
 
     Args:
         validation_data: See `DistEvalCallback`; labels are class numbers, one-hot, or multi-hot
             with `multi_label`. Binary classifiers may have one output.
         class_names: The name of each class; by default its number.
         top_k: How many of the most probable classes are shown.
-        from_logits: Whether the model returns logits; `"auto"` asks its last layer and its loss.
-        multi_label: Whether a sample may be of several classes or of none. Then the classes with
-            a probability of 0.5 or more are predicted, a sample is correct if all of them are
-            right, and there is no top-k accuracy, calibration error or confusion matrix. A bit
-            for each class travels in addition.
-        log_probabilities: Sends the probabilities of all classes, for the column `probabilities`
-            and for PR and ROC curves, which need all of them. That is 4 bytes more for each
-            sample and class. With `top_k` classes or fewer, all travel anyway.
+        from_logits: Whether the model returns logits; `"auto"` finds out from its last layer and
+            its loss.
+        multi_label: Whether a sample may have several classes or none. Classes with a probability
+            of at least 0.5 are then predicted, a sample is correct if all its classes are, and
+            there is no top-k accuracy, calibration error or confusion matrix. Each sample sends
+            one more bit for each class.
+        log_probabilities: Whether each sample sends the probabilities of all classes, 4 bytes for
+            each, for the column `probabilities` and for PR and ROC curves. With at most `top_k`
+            classes, all probabilities are sent anyway.
         image_key: See `TaskEval`.
-        options: Those of `TaskEval`, such as `rows` and `num_rows`, and of `DistEvalCallback`.
+        options: Arguments of `TaskEval`, such as `rows` and `num_rows`, and of
+            `DistEvalCallback`.
 
     Raises:
         DistEvalError: An argument is invalid, or scikit-learn is missing.
@@ -79,11 +80,10 @@ class ClassificationEval(TaskEval):
         **options: Any,
     ) -> None:
         require("sklearn")
-        check_from_logits(from_logits)
-        if top_k < 1:
-            raise DistEvalError(f"Received: top_k={top_k}. Expected: a positive integer.")
+        check_choice("from_logits", from_logits, (True, False, "auto"))
+        check_positive("top_k", top_k)
         super().__init__(validation_data, image_key=image_key, **options)
-        self.class_names = None if class_names is None else listed(class_names)
+        self.class_names = None if class_names is None else checked_names(class_names)
         self.top_k = top_k
         self.from_logits = from_logits
         self.multi_label = multi_label
@@ -91,33 +91,34 @@ class ClassificationEval(TaskEval):
         self._names: list[Any] = []
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
-        """Returns what travels of a batch.
+        """Returns what each sample of a batch sends to the chief.
 
         Returns:
             `classes` (uint16 or int32) and `scores` (float32) of shape `(batch, top_k)`, the most
             probable first; `loss` (float32) of shape `(batch,)`; with `multi_label`, `predicted`
-            (uint8), a bit for each class; with `log_probabilities`, `probabilities` (float32) of
-            shape `(batch, classes)`.
+            (uint8) with a bit for each class; with `log_probabilities`, `probabilities` (float32)
+            of shape `(batch, classes)`.
         """
         outputs = single_output(outputs)
         outputs = outputs[:, tf.newaxis] if len(outputs.shape) == 1 else outputs
         if len(outputs.shape) != 2 or outputs.shape[-1] is None:
             raise DataError(
+                "A classifier must return one row of classes for each sample. "
                 f"Received: outputs of shape {outputs.shape}. Expected: (samples, classes)."
             )
         logits = returns_logits(self.model, self.from_logits)
         probabilities = to_probabilities(outputs, logits, self.multi_label)
-        self._learn_classes(probabilities.shape[-1])
+        self._set_names(probabilities.shape[-1])
         top_k = min(self.top_k, len(self._names))
         scores, classes = tf.math.top_k(probabilities, top_k)
-        small = len(self._names) <= np.iinfo(np.uint16).max + 1
+        fits_uint16 = len(self._names) <= np.iinfo(np.uint16).max + 1
         result = {
-            "classes": tf.cast(classes, tf.uint16 if small else tf.int32),
+            "classes": tf.cast(classes, tf.uint16 if fits_uint16 else tf.int32),
             "scores": scores,
-            "loss": self._loss(outputs, logits, self._checked(numbers_of(batch))),
+            "loss": self._loss(outputs, logits, self._checked_labels(numbers_of(batch))),
         }
         if self.multi_label:
-            result["predicted"] = _packed(probabilities >= 0.5)
+            result["predicted"] = _pack_bits(probabilities >= 0.5)
         if self.log_probabilities:
             result["probabilities"] = probabilities
         return result
@@ -127,51 +128,51 @@ class ClassificationEval(TaskEval):
         y = np.asarray(y)
         if self.multi_label:
             return y.reshape(-1) > 0.5
-        number = y.argmax() if y.size > 1 else y.item()
-        if not 0 <= number < len(self._names) or number != int(number):
+        number, classes = y.argmax() if y.size > 1 else y.item(), len(self._names)
+        if not 0 <= number < classes or number != int(number):
             raise DataError(
-                f"Received: a label {number}. Expected: 0 to {len(self._names) - 1}, since the "
-                f"model has {len(self._names)} classes."
+                f"A label is not a class number. Received: a label {number}. "
+                f"Expected: 0 to {classes - 1}, since the model has {classes} classes."
             )
         return int(number)
 
     def strata(self, labels: Sequence[Any]) -> np.ndarray:
-        """Returns the class; with `multi_label`, the first one, or -1 for none."""
+        """Returns the class; with `multi_label`, the first class, or -1 without any."""
         if self.multi_label:
             return np.array([label.argmax() if label.any() else -1 for label in labels])
         return np.asarray(labels)
 
     def truth_cells(self, x: Any, label: Any) -> dict[str, Any]:
         """Returns the input and the name of the class."""
-        return {**self._inputs.cells(x), "label": self._named(label)}
+        return {**self._inputs.cells(x), "label": self._class_name(label)}
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
         """Returns the names of the predicted classes."""
         predictions = {name: column[shown] for name, column in self.predictions.items()}
         return {
-            "prediction": [self._named(value) for value in self._predicted(predictions)],
+            "prediction": [self._class_name(value) for value in self._predicted(predictions)],
             "top_k": [[self._names[i] for i in row] for row in predictions["classes"]],
         }
 
     def assess(self, predictions: dict[str, np.ndarray], labels: Sequence[Any]) -> Assessment:
-        """Returns metrics and columns."""
+        """Returns metrics, charts and columns."""
         from sklearn import metrics
 
         truth, predicted = np.asarray(labels), self._predicted(predictions)
         correct = truth == predicted
         if self.multi_label:
             correct = correct.all(axis=1)
-        of_classes = metrics.precision_recall_fscore_support(
+        class_scores = metrics.precision_recall_fscore_support(
             truth, predicted, labels=range(len(self._names)), zero_division=0
         )
-        # As scikit-learn does it by default.
+        # Means over the same classes as in scikit-learn by default.
         occurs = slice(None) if self.multi_label else np.union1d(truth, predicted)
         values = {
             "loss": predictions["loss"].mean(dtype=np.float64),
             "accuracy": metrics.accuracy_score(truth, predicted),
         }
-        for name, of_class in zip(("precision", "recall", "f1"), of_classes, strict=False):
-            values |= {name: of_class[occurs].mean(), **by_class(name, of_class, self._names)}
+        for name, scores in zip(("precision", "recall", "f1"), class_scores, strict=False):
+            values |= {name: scores[occurs].mean(), **by_class(name, scores, self._names)}
         confidence = predictions["scores"][:, 0]
         plots: dict[str, Any] = {}
         if not self.multi_label:
@@ -181,12 +182,8 @@ class ClassificationEval(TaskEval):
                 values[f"top_{self.top_k}_accuracy"] = in_top.mean()
             values["ece"] = expected_calibration_error(confidence, correct)
             plots |= curves.confusion_matrix(truth, predicted, self._names)
-        columns = {
-            "top_k_scores": predictions["scores"],
-            "confidence": confidence,
-            "correct": correct,
-            "loss": predictions["loss"],
-        }
+        columns: dict[str, Any] = {"top_k_scores": predictions["scores"]}
+        columns |= {"confidence": confidence, "correct": correct, "loss": predictions["loss"]}
         probabilities = self._all_probabilities(predictions)
         if self.log_probabilities:
             columns["probabilities"] = probabilities
@@ -194,17 +191,13 @@ class ClassificationEval(TaskEval):
             plots |= curves.pr_and_roc(truth, probabilities, self._names)
         return Assessment(values, plots, predictions["loss"], columns)
 
-    def _learn_classes(self, count: int) -> None:
-        names = list(range(count)) if self.class_names is None else self.class_names
-        if len(names) != count:
-            raise DataError(
-                f"Received: {len(names)} class_names for a model of {count} classes. Expected: a "
-                "name for each."
-            )
+    def _set_names(self, num_classes: int) -> None:
+        names = list(range(num_classes)) if self.class_names is None else self.class_names
+        check_count(names, num_classes)
         self._names = names
 
-    def _checked(self, labels: Any) -> Any:
-        """Returns labels whose shape fits to the classes."""
+    def _checked_labels(self, labels: Any) -> Any:
+        """Returns the labels, or raises a `DataError` if their shape does not fit the classes."""
         classes = len(self._names)
         shapes: list[list[int]] = [[classes]]
         if classes == 1 or not self.multi_label:
@@ -212,8 +205,8 @@ class ClassificationEval(TaskEval):
         if not any(labels.shape[1:].is_compatible_with(shape) for shape in shapes):
             kind = "multi-hot" if self.multi_label else "class numbers, or one-hot"
             raise DataError(
-                f"Received: labels of shape {labels.shape} for a model of {classes} classes. "
-                f"Expected: {kind} of shape (samples, {classes})."
+                f"Labels do not fit the classes. Received: labels of shape {labels.shape} for a "
+                f"model of {classes} classes. Expected: {kind} of shape (samples, {classes})."
             )
         return labels
 
@@ -225,7 +218,7 @@ class ClassificationEval(TaskEval):
             return losses.binary_crossentropy(labels, outputs, from_logits=logits)
         if len(labels.shape) > 1 and labels.shape[-1] != 1:
             labels = tf.argmax(labels, axis=-1)
-        # What is no class is found on the chief, with a message of its own.
+        # Labels that are no class numbers must not fail here: `read_label` says what is wrong.
         labels = tf.clip_by_value(tf.cast(tf.reshape(labels, [-1]), tf.int64), 0, classes - 1)
         if outputs.shape[-1] == 1:
             labels = tf.cast(labels, tf.float32)[:, tf.newaxis]
@@ -233,7 +226,7 @@ class ClassificationEval(TaskEval):
         return losses.sparse_categorical_crossentropy(labels, outputs, from_logits=logits)
 
     def _all_probabilities(self, predictions: dict[str, np.ndarray]) -> np.ndarray | None:
-        """Returns the probabilities of all classes, if they are there."""
+        """Returns the probabilities of all classes, or `None` if they were not sent."""
         classes, scores = predictions["classes"], predictions["scores"]
         if classes.shape[1] < len(self._names):
             return predictions.get("probabilities")
@@ -248,29 +241,29 @@ class ClassificationEval(TaskEval):
         bits = np.unpackbits(predictions["predicted"], axis=1, bitorder="little")
         return bits[:, : len(self._names)].astype(bool)
 
-    def _named(self, value: Any) -> Any:
-        """Returns the name of a class, or the names of several."""
+    def _class_name(self, value: Any) -> Any:
+        """Returns the name of a class; with `multi_label`, the names of all flagged classes."""
         if self.multi_label:
             return [self._names[i] for i in np.flatnonzero(value)]
         return self._names[value]
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Returns the mean gap between confidence and accuracy, over bins of the confidence.
+    """Returns the mean gap between confidence and accuracy, over bins of equal width.
 
     Args:
         confidence: float of shape `(samples,)`, the probability of the predicted class.
         correct: bool of shape `(samples,)`.
     """
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    # Bins are open at their lower end.
+    # A bin excludes its lower edge.
     bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, correct.astype(np.float64) - confidence, CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _packed(flags: Any) -> Any:
+def _pack_bits(flags: Any) -> Any:
     """Packs bool of shape `(batch, n)` into uint8 of shape `(batch, n / 8)`, the low bit first."""
     padded = tf.pad(flags, [[0, 0], [0, -flags.shape[-1] % 8]])
-    octets = tf.reshape(tf.cast(padded, tf.int32), [-1, padded.shape[-1] // 8, 8])
-    return tf.cast(tf.reduce_sum(octets * 2 ** tf.range(8), axis=-1), tf.uint8)
+    bits = tf.reshape(tf.cast(padded, tf.int32), [-1, padded.shape[-1] // 8, 8])
+    return tf.cast(tf.reduce_sum(bits * 2 ** tf.range(8), axis=-1), tf.uint8)

@@ -1,7 +1,7 @@
-"""COCO's metrics of object detection, by faster-coco-eval: the numbers of pycocotools, in C++.
+"""COCO's metrics of object detection.
 
-pycocotools works in Python for most of that time, which would slow down the training meanwhile,
-and prints on the terminal.
+faster-coco-eval computes the same numbers as pycocotools. The latter spends its time in Python,
+which slows down a training beside it, and prints on the terminal.
 """
 
 from __future__ import annotations
@@ -13,46 +13,47 @@ import numpy as np
 
 from disteval.tasks.boxes import Boxes
 
-# From 0.5 to 0.95, as COCO averages over them.
+# COCO averages over these.
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 
 
 class CocoResult(NamedTuple):
-    """What an evaluation gives. What is not defined is NaN.
+    """COCO's metrics of all images; undefined metrics are NaN.
 
     Attributes:
         metrics: `ap` and `ar` over all thresholds; `ap50` and `ap75` if these are among them.
-        of_classes: AP of each class.
+        class_ap: AP of each class.
         true_positives: int of shape `(images,)`: matched boxes of each image, at the first
             threshold.
     """
 
     metrics: dict[str, float]
-    of_classes: list[float]
+    class_ap: list[float]
     true_positives: np.ndarray
 
 
-def evaluate(
+def compute_metrics(
     truth: Sequence[Boxes],
-    found: Sequence[Boxes],
+    predicted: Sequence[Boxes],
     *,
-    classes: int,
+    num_classes: int,
     iou_thresholds: Sequence[float],
     max_boxes: int,
 ) -> CocoResult:
-    """Compares the boxes of all images.
+    """Compares the predicted boxes of all images with the true boxes.
 
     Args:
         truth: The true boxes of each image.
-        found: The predicted boxes of each image.
-        classes: The number of classes.
-        iou_thresholds: From which intersection over union a box counts as found.
-        max_boxes: How many boxes of an image count, for each class.
+        predicted: The predicted boxes of each image.
+        num_classes: The number of classes.
+        iou_thresholds: The least intersection over union at which two boxes match; metrics are
+            means over these thresholds.
+        max_boxes: How many boxes of an image count for each class, the highest scores first.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
     evaluation = COCOeval_faster(
-        COCO(_dataset(truth, classes)), COCO(_dataset(found, classes)), "bbox"
+        COCO(_dataset(truth, num_classes)), COCO(_dataset(predicted, num_classes)), "bbox"
     )
     params = evaluation.params
     params.iouThrs = np.asarray(iou_thresholds)
@@ -60,7 +61,7 @@ def evaluate(
     params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
     evaluation.evaluate()
     evaluation.accumulate()
-    # Precision by threshold, recall, class, area and number of boxes; recall by the same.
+    # Axes of precision: threshold, recall, class, area, number of boxes. Recall has no recall axis.
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, 0]
     recall = np.asarray(evaluation.eval["recall"])[:, :, 0, 0]
     metrics = {"ap": _mean(precision), "ar": _mean(recall)}
@@ -71,54 +72,50 @@ def evaluate(
     matched = np.zeros(len(truth), np.int64)
     for (image, _), ious in evaluation.ious.items():
         matched[image - 1] += _matches(np.asarray(ious), iou_thresholds[0])
-    return CocoResult(metrics, [_mean(precision[:, :, i]) for i in range(classes)], matched)
+    return CocoResult(metrics, [_mean(precision[:, :, i]) for i in range(num_classes)], matched)
 
 
-def _dataset(images: Sequence[Boxes], classes: int) -> dict[str, Any]:
-    """Returns boxes in the form of COCO's files. Numbers begin with 1: 0 would mean "none"."""
+def _dataset(images: Sequence[Boxes], num_classes: int) -> dict[str, Any]:
+    """Returns boxes in COCO's file format, in which ids begin at 1 since 0 means "none"."""
     annotations: list[dict[str, Any]] = []
-    for image, boxes in enumerate(images, 1):
-        sizes = np.maximum(boxes.corners[:, 2:] - boxes.corners[:, :2], 0)
-        rows = np.concatenate([boxes.corners[:, :2], sizes], axis=1).tolist()
-        for box, number, score in zip(
-            rows, boxes.classes.tolist(), boxes.scores.tolist(), strict=True
-        ):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image,
-                    "category_id": number + 1,
-                    "bbox": box,
-                    "area": box[2] * box[3],
-                    "iscrowd": 0,
-                    "score": score,
-                }
-            )
+    for image, (corners, classes, scores) in enumerate(images, 1):
+        sizes = np.maximum(corners[:, 2:] - corners[:, :2], 0)
+        annotations += [
+            {
+                "image_id": image,
+                "category_id": int(number) + 1,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+                "score": score,
+            }
+            for *box, number, score in np.c_[corners[:, :2], sizes, classes, scores].tolist()
+        ]
     return {
         "images": [{"id": i} for i in range(1, len(images) + 1)],
-        "categories": [{"id": i} for i in range(1, classes + 1)],
-        "annotations": annotations,
+        "categories": [{"id": i} for i in range(1, num_classes + 1)],
+        "annotations": [{"id": i, **each} for i, each in enumerate(annotations, 1)],
     }
 
 
 def _matches(ious: np.ndarray, threshold: float) -> int:
-    """Returns how many boxes of a class in an image are found, as COCO matches them.
+    """Returns how many predicted boxes of one class in one image match, by COCO's rule.
 
     Args:
-        ious: Shape `(predicted, true)`, the highest score first; empty if there is none of either.
-        threshold: From which value on they match.
+        ious: Shape `(predicted, true)`, the highest score first; empty without boxes on one side.
+        threshold: The least intersection over union of a match.
     """
-    found = 0
+    matches = 0
     free = ious.copy()
     for row in free if free.ndim == 2 else ():
         best = row.argmax()
         if row[best] >= threshold:
-            found += 1
+            matches += 1
             free[:, best] = -1
-    return found
+    return matches
 
 
 def _mean(values: np.ndarray) -> float:
-    """Returns the mean of what is defined; COCO marks the rest with -1."""
+    """Returns the mean of the defined values; COCO marks undefined ones with -1."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else float("nan")

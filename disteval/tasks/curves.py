@@ -1,7 +1,7 @@
-"""Plots of classifications, by scikit-learn's numbers in W&B's charts.
+"""Charts of a classification: W&B's, filled with the numbers of scikit-learn.
 
-`wandb.plot.pr_curve` and `roc_curve` need pandas, round to three digits and know no multi-label
-data, so that their charts are filled here.
+`wandb.plot.pr_curve` and `roc_curve` need pandas, round to three digits and do not support
+multi-label data, so their charts are filled here.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import wandb
 
-from disteval.tasks.base import at_most
+from disteval.tasks.base import evenly_spaced
 
-# A chart of W&B shows 10,000 rows: the cells of a confusion matrix of so many classes.
+# W&B charts show 10,000 rows, the cells of a confusion matrix of 100 classes.
 MAX_CLASSES = 100
 
 
 def confusion_matrix(
     truth: np.ndarray, predicted: np.ndarray, names: Sequence[Any]
 ) -> dict[str, Any]:
-    """Returns a confusion matrix, or nothing for too many classes to show.
+    """Returns the chart of a confusion matrix by name; nothing if there are too many classes.
 
     Args:
         truth: int of shape `(samples,)`.
@@ -40,10 +40,10 @@ def confusion_matrix(
 
 
 def pr_and_roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[Any]) -> dict[str, Any]:
-    """Returns the curves of each class against all others.
+    """Returns the charts of the precision-recall and ROC curves, each class against all others.
 
-    There are none for too many classes to show, or if the model has diverged. Classes without
-    samples, or without samples of other classes, have no curve.
+    Returns nothing if there are too many classes, or if a score is not finite because the model
+    has diverged. Classes that no sample or all samples belong to have no curve.
 
     Args:
         truth: int of shape `(samples,)`, or bool of shape `(samples, classes)`.
@@ -73,7 +73,7 @@ def pr_and_roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[Any]) -> d
 
 
 def _points(name: Any, x: np.ndarray, y: np.ndarray, limit: int) -> list[list[Any]]:
-    chosen = at_most(len(x), limit)
+    chosen = evenly_spaced(len(x), limit)
     return [[str(name), *point] for point in np.stack([x, y], axis=1)[chosen].tolist()]
 
 

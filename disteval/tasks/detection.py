@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 import wandb
 
-from disteval.errors import DataError, DistEvalError
+from disteval.arguments import check_choice
+from disteval.errors import DataError
+from disteval.tables.wandb_private import image_size
 from disteval.tasks import coco
-from disteval.tasks.base import Assessment, TaskEval, by_class, listed, require
-from disteval.tasks.boxes import FORMATS, Boxes, dense, parts
+from disteval.tasks.base import Assessment, TaskEval, by_class, checked_names, require
+from disteval.tasks.boxes import FORMATS, Boxes, padded, unpack
 from disteval.tasks.probabilities import labels_of
 
 
@@ -21,30 +23,31 @@ class DetectionEval(TaskEval):
 
     The prediction table has the columns `image` (the image of the ground-truth table, by
     reference, with true and predicted boxes), `true_positives`, `false_positives` and
-    `false_negatives`, counted at the first of `iou_thresholds`. To the run go COCO's metrics:
-    `eval/ap` and `eval/ar` over all `iou_thresholds`, `eval/ap50`, `eval/ap75`, and for each of
-    up to 50 classes `eval/ap/<class>`.
+    `false_negatives`, counted at the first of `iou_thresholds`. The run gets COCO's metrics:
+    `eval/ap` and `eval/ar` over all `iou_thresholds`, `eval/ap50`, `eval/ap75` and, with up to 50
+    classes, `eval/ap/<class>`.
 
-    Boxes that do not count are left out on the replica. For each one that does, 22 bytes travel,
-    and 24 for each sample.
+    Replicas drop the boxes that do not count. Each other box sends 22 bytes to the chief, and
+    each sample 24.
 
     Args:
         validation_data: See `DistEvalCallback`; labels are a mapping of `boxes` of shape
             `(samples, boxes, 4)` and `classes` (or `labels`) of shape `(samples, boxes)`, or a
             tuple of these two; ragged, or padded with class -1. The model, or its `predict_step`,
-            returns a mapping with `scores` (or `confidence`) in addition, or a tuple `(boxes,
-            scores, classes)`; with `num_detections`, only so many boxes of each sample count.
+            returns such a mapping with `scores` (or `confidence`), or a tuple `(boxes, scores,
+            classes)`. If the mapping has `num_detections`, only so many boxes of each sample
+            count.
         class_names: The name of each class.
-        box_format: Of labels and outputs alike: `"xyxy"` (left, top, right, bottom), `"yxyx"`,
-            `"xywh"` (left, top, width, height) or `"cxcywh"` (center, width, height), in pixels;
-            or `"rel_xyxy"` and so on, as fractions of the image's width and height.
+        box_format: The format of labels and outputs: `"xyxy"` (left, top, right, bottom),
+            `"yxyx"`, `"xywh"` (left, top, width, height) or `"cxcywh"` (center, width, height), in
+            pixels; or `"rel_xyxy"` and so on, in fractions of the image's width and height.
         score_threshold: Boxes with a lower score do not count.
-        max_boxes: How many boxes of a sample count, those with the highest scores.
-        iou_thresholds: From which intersection over union a box counts as found; by default those
-            of COCO, from 0.5 to 0.95.
-        options: Those of `TaskEval`, such as `rows` and `num_rows`, and of `DistEvalCallback`.
-            The worst samples are those with the lowest F1 score, and the strata those of the most
-            frequent class of a sample.
+        max_boxes: How many boxes of a sample count, the highest scores first.
+        iou_thresholds: The least intersection over union at which a predicted box matches a true
+            box; by default COCO's, from 0.5 to 0.95.
+        options: Arguments of `TaskEval`, such as `rows` and `num_rows`, and of
+            `DistEvalCallback`. The worst samples have the lowest F1 score; the stratum of a
+            sample is its most frequent class.
 
     Raises:
         DistEvalError: An argument is invalid, or faster-coco-eval is missing.
@@ -67,31 +70,28 @@ class DetectionEval(TaskEval):
         **options: Any,
     ) -> None:
         require("faster_coco_eval")
-        if box_format not in FORMATS:
-            raise DistEvalError(
-                f"Received: box_format={box_format!r}. Expected one of {', '.join(FORMATS)}."
-            )
+        check_choice("box_format", box_format, FORMATS)
         super().__init__(validation_data, **options)
-        self.class_names = listed(class_names)
+        self.class_names = checked_names(class_names)
         self.box_format = box_format
         self.score_threshold = score_threshold
         self.max_boxes = max_boxes
         self.iou_thresholds = list(iou_thresholds or coco.IOU_THRESHOLDS)
-        self._found: list[Boxes] = []
+        self._predicted: list[Boxes] = []
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
-        """Returns the boxes that count, ragged.
+        """Returns the boxes that count, as ragged tensors.
 
         Returns:
             `boxes` (float32) of shape `(batch, None, 4)`, `classes` (uint16) and `scores`
             (float32) of shape `(batch, None)`, the highest score first.
         """
         labels_of(batch)
-        boxes, classes, scores = map(dense, parts(outputs, scored=True))
+        boxes, classes, scores = map(padded, unpack(outputs, scored=True))
         boxes = tf.reshape(tf.cast(boxes, tf.float32), [tf.shape(scores)[0], -1, 4])
         classes, scores = tf.cast(classes, tf.int32), tf.cast(scores, tf.float32)
         counts = (classes >= 0) & (scores >= self.score_threshold)
-        # Those of a model that has diverged are nowhere.
+        # A diverged model returns boxes that are not finite.
         counts &= tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
         if isinstance(outputs, Mapping) and "num_detections" in outputs:
             limit = tf.cast(tf.reshape(outputs["num_detections"], [-1, 1]), tf.int32)
@@ -107,20 +107,20 @@ class DetectionEval(TaskEval):
 
     def read_label(self, y: Any) -> Boxes:
         """Returns the true boxes."""
-        boxes, classes, _ = parts(y, scored=False)
-        boxes, classes = dense(boxes), np.asarray(dense(classes))
+        boxes, classes, _ = unpack(y, scored=False)
+        boxes, classes = padded(boxes), np.asarray(padded(classes))
         label = self._boxes(boxes, classes, np.ones(classes.shape))
-        wrong = ~(label.corners[:, 2:] >= label.corners[:, :2]).all(axis=1)
-        if wrong.any():
+        invalid = ~(label.corners[:, 2:] >= label.corners[:, :2]).all(axis=1)
+        if invalid.any():
             raise DataError(
-                f"Received: a true box with left, top, right, bottom {label.corners[wrong][0]}, "
-                f"read as {self.box_format!r}. Expected: numbers with left <= right and top <= "
-                "bottom; is it another box_format?"
+                "A true box is invalid. Received: left, top, right, bottom of "
+                f"{label.corners[invalid][0]}, read as {self.box_format!r}. Expected: numbers with "
+                "left <= right and top <= bottom; is it another box_format?"
             )
         return label
 
     def strata(self, labels: Sequence[Boxes]) -> np.ndarray:
-        """Returns the most frequent class of each sample, and -1 for none."""
+        """Returns the most frequent class of each sample; -1 for a sample without boxes."""
         classes = (label.classes for label in labels)
         return np.array([np.bincount(c).argmax() if len(c) else -1 for c in classes])
 
@@ -130,47 +130,42 @@ class DetectionEval(TaskEval):
         return {"image": self._with_boxes(image, image.size, {"ground_truth": label})}
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
-        """Returns the images of the ground-truth table, with the predicted boxes in addition."""
-        # W&B has no public way to the size of an image, but for opening it.
+        """Returns the images of the ground-truth table, with the predicted boxes added."""
         images = []
         for index, image in zip(shown, self.data_table.get_column("image"), strict=True):
-            boxes = {"ground_truth": self._labels[index], "predictions": self._found[index]}
-            images.append(self._with_boxes(image, (image._width, image._height), boxes))
+            boxes = {"ground_truth": self._labels[index], "predictions": self._predicted[index]}
+            images.append(self._with_boxes(image, image_size(image), boxes))
         return {"image": images}
 
     def assess(self, predictions: Any, labels: Sequence[Boxes]) -> Assessment:
         """Returns metrics and columns."""
-        columns = (predictions[name] for name in ("boxes", "classes", "scores"))
-        self._found = [self._boxes(*row) for row in zip(*columns, strict=True)]
-        result = coco.evaluate(
+        leaves = (predictions[name] for name in ("boxes", "classes", "scores"))
+        self._predicted = [self._boxes(*row) for row in zip(*leaves, strict=True)]
+        result = coco.compute_metrics(
             labels,
-            self._found,
-            classes=len(self.class_names),
+            self._predicted,
+            num_classes=len(self.class_names),
             iou_thresholds=self.iou_thresholds,
             max_boxes=self.max_boxes,
         )
-        right = result.true_positives
-        found, true = (
-            np.array([len(boxes.classes) for boxes in images]) for images in (self._found, labels)
-        )
-        # An image without a box, in which none was found, is not bad.
-        f1 = np.where(found + true > 0, 2 * right / np.maximum(found + true, 1), 1)
-        return Assessment(
-            metrics={**result.metrics, **by_class("ap", result.of_classes, self.class_names)},
-            plots={},
-            losses=1 - f1,
-            columns={
-                "true_positives": right,
-                "false_positives": found - right,
-                "false_negatives": true - right,
-            },
-        )
+        matched = result.true_positives
+        predicted = np.array([len(boxes.classes) for boxes in self._predicted])
+        true = np.array([len(boxes.classes) for boxes in labels])
+        # An image without any box, true or predicted, has no loss.
+        f1 = np.where(predicted + true > 0, 2 * matched / np.maximum(predicted + true, 1), 1)
+        metrics = {**result.metrics, **by_class("ap", result.class_ap, self.class_names)}
+        columns = {
+            "true_positives": matched,
+            "false_positives": predicted - matched,
+            "false_negatives": true - matched,
+        }
+        return Assessment(metrics, {}, 1 - f1, columns)
 
     def _boxes(self, boxes: Any, classes: Any, scores: Any) -> Boxes:
-        limit = len(self.class_names)
-        return Boxes.of(boxes, classes, scores, box_format=self.box_format, limit=limit)
+        num_classes = len(self.class_names)
+        return Boxes.from_format(boxes, classes, scores, self.box_format, num_classes)
 
     def _with_boxes(self, image: Any, size: Sequence[int], boxes: dict[str, Boxes]) -> wandb.Image:
         unit = (1, 1) if self.box_format.startswith("rel_") else size
-        layers = {key: of.shown(unit, self.class_names, key) for key, of in boxes.items()}
+        layers = {key: each.to_wandb(unit, self.class_names, key) for key, each in boxes.items()}
         return wandb.Image(image, boxes=layers)

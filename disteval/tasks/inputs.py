@@ -1,4 +1,4 @@
-"""What a model was given, as cells of a table: images, text, numbers."""
+"""Inputs of a model as table cells: images, text, numbers."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ import wandb
 
 from disteval.errors import DataError
 
-# Samples from which the range of an image's values is learned. It is one range for all images:
-# by its own range, a dark image would become a bright one.
-SAMPLED = 64
+# So many samples determine the range of an image's values. All images share one range: scaled by
+# a range of its own, a dark image would become bright.
+RANGE_SAMPLES = 64
 
-# Images up to 255 are brighter than this somewhere, in one of those. Else they have another range,
-# such as 0 to 16 of scikit-learn's digits.
-DARK = 64
+# Values up to 255 are taken for 8-bit gray levels only if one of them is above this. Other images
+# have a smaller range, such as 0 to 16 in scikit-learn's digits.
+MAX_DARK = 64
 
-# Vectors of so many numbers become a column for each, which can be sorted and filtered by.
+# Vectors up to this length get a column for each number, which can be sorted and filtered.
 MAX_FEATURES = 32
+
+_NO_IMAGE = object()
 
 
 class Inputs:
-    """How the inputs of samples become cells.
+    """Turns the inputs of samples into table cells.
 
     The columns are `image` for an image of shape `(height, width)` or `(height, width, channels)`
     with 1, 3 or 4 channels, `text` for one string, `x` for a number, `x/0`, `x/1`, ... for a short
-    vector of numbers or strings and `x` for a longer one. If x is a nest, the name of each leaf is
-    appended, as in `x/age`. For what is nothing of that there is no column.
+    vector of numbers or strings, and `x` for a longer vector. If x is a nest, the key of each leaf
+    is appended, as in `x/age`. Other inputs have no column.
 
     Args:
         samples: x of the first samples.
-        image_key: Which leaf of x is the image, if there are several; that column is `image`.
-            With `False`, there is no column at all.
+        image_key: The key of the leaf of x that becomes the column `image`, if x has several
+            images. With `False`, there are no columns at all.
 
     Raises:
         DataError: `image_key` is not the key of an image.
@@ -48,16 +50,16 @@ class Inputs:
         images = [key for key, leaf in leaves[0].items() if _is_image(leaf)]
         if image_key not in (None, False) and image_key not in images:
             raise DataError(
-                f"Received: image_key={image_key!r}. Expected: the key of an image, one of "
-                f"{images}."
+                "`image_key` must be the key of an image. "
+                f"Received: image_key={image_key!r}. Expected: one of {images}."
             )
         if image_key is False:
             return
         for key, leaf in leaves[0].items():
             kind = _kind(leaf)
             if kind is not None:
-                plain = key is None or key == image_key
-                self._columns[key] = kind if plain else f"{kind}/{key}"
+                is_main = key is None or key == image_key
+                self._columns[key] = kind if is_main else f"{kind}/{key}"
         for key in images:
             self._ranges[key] = value_range([np.asarray(leaf[key]) for leaf in leaves])
         chosen = images if image_key is None else [image_key]
@@ -83,22 +85,19 @@ class Inputs:
         """Returns the one image of a sample's input.
 
         Raises:
-            DataError: There is none, or several.
+            DataError: x has no image, or several and no `image_key` was given.
         """
         if self._image_key is _NO_IMAGE:
             raise DataError(
-                f"Received: {len(self._ranges)} images in x. Expected: one, of shape (height, "
-                "width) or (height, width, channels) with 1, 3 or 4 channels, or image_key to "
-                "say which."
+                f"This evaluator needs one image. Received: {len(self._ranges)} images in x. "
+                "Expected: one, of shape (height, width) or (height, width, channels) with 1, 3 "
+                "or 4 channels; with several, choose one by `image_key`."
             )
         return picture(_leaves(x)[self._image_key], self._ranges[self._image_key])
 
 
-_NO_IMAGE = object()
-
-
 def value_range(images: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Returns which values are black and white: 0 and 1, -1 and 1, 0 and 255, or what occurs."""
+    """Returns the values of black and white: 0 and 1, -1 and 1, 0 and 255, or the extremes."""
     finite = [image[np.isfinite(image)] for image in images]
     low = min((float(values.min()) for values in finite if values.size), default=0.0)
     high = max((float(values.max()) for values in finite if values.size), default=0.0)
@@ -106,18 +105,18 @@ def value_range(images: Sequence[np.ndarray]) -> tuple[float, float]:
         if black <= low and high <= white:
             return black, white
     if low >= 0 and high <= 255:
-        return 0.0, 255.0 if high > DARK else high
+        return 0.0, 255.0 if high > MAX_DARK else high
     return low, high
 
 
 def picture(image: Any, values: tuple[float, float]) -> PIL.Image.Image:
-    """Returns an image as a picture of 8 bits.
+    """Returns an array as an image of 8 bits.
 
-    W&B would not rescale it: floating-point images with values up to 1 would all be black.
+    W&B does not rescale arrays: a floating-point image with values up to 1 would be all black.
 
     Args:
         image: Shape `(height, width)` or `(height, width, channels)`.
-        values: Which values are black and white.
+        values: The values of black and white.
     """
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] == 1:
@@ -125,13 +124,13 @@ def picture(image: Any, values: tuple[float, float]) -> PIL.Image.Image:
     if array.dtype != np.uint8 or values != (0.0, 255.0):
         black, white = values
         scaled = (array.astype(np.float32) - black) * (255 / max(white - black, 1e-12))
-        # What is not a number is black.
+        # NaN becomes black.
         array = np.nan_to_num(np.clip(np.round(scaled), 0, 255)).astype(np.uint8)
     return PIL.Image.fromarray(array)
 
 
 def _leaves(x: Any) -> dict[Any, Any]:
-    """Returns the leaves of a sample's input by key; a single one has the key `None`."""
+    """Returns the leaves of a sample's input by key; a single leaf has the key `None`."""
     if isinstance(x, Mapping):
         return dict(x)
     if isinstance(x, list | tuple):
@@ -140,6 +139,7 @@ def _leaves(x: Any) -> dict[Any, Any]:
 
 
 def _kind(leaf: Any) -> str | None:
+    """Returns the column of a leaf: `image`, `text`, `x`, or `None` if it has no column."""
     if _is_image(leaf):
         return "image"
     if isinstance(leaf, tf.RaggedTensor):

@@ -1,4 +1,4 @@
-"""Reading what a classifier returns: logits or probabilities, of two classes or more."""
+"""Reads outputs and labels of a model: one tensor each, logits or probabilities."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def single_output(outputs: Any) -> Any:
     """Returns the only output of a model, as float32.
 
     Raises:
-        DataError: There are several.
+        DataError: The model has several outputs.
     """
     flat = tf.nest.flatten(outputs)
     if len(flat) != 1:
         raise DataError(
-            f"Received: a model with {len(flat)} outputs. Expected: one; choose it in a subclass, "
-            "`def postprocess(self, outputs, batch): return super().postprocess(outputs[...], "
-            "batch)`."
+            f"This evaluator reads one output. Received: a model with {len(flat)} outputs. "
+            "Expected: one output; choose it in a subclass, `def postprocess(self, outputs, "
+            "batch): return super().postprocess(outputs[...], batch)`."
         )
     return tf.cast(flat[0], tf.float32)
 
@@ -29,10 +29,10 @@ def labels_of(batch: Any) -> Any:
     """Returns y of a batch `(x, y)` or `(x, y, sample_weight)`.
 
     Raises:
-        DataError: There is none.
+        DataError: The batch has no y.
     """
     if not isinstance(batch, tuple) or len(batch) < 2:
-        raise DataError("Received: validation_data without labels. Expected: (x, y).")
+        raise DataError("`validation_data` has no labels. Received: x alone. Expected: (x, y).")
     return batch[1]
 
 
@@ -40,46 +40,41 @@ def numbers_of(batch: Any) -> Any:
     """Returns y of a batch as one tensor of numbers.
 
     Raises:
-        DataError: It is something else.
+        DataError: y is missing, a nest, ragged, or not numeric.
     """
     labels = labels_of(batch)
     if not isinstance(labels, tf.Tensor) or not (labels.dtype.is_bool or labels.dtype.is_numeric):
         given = labels.dtype.name if isinstance(labels, tf.Tensor) else type(labels).__name__
-        raise DataError(f"Received: labels of type {given}. Expected: one tensor of numbers.")
-    return labels
-
-
-def check_from_logits(from_logits: Any) -> None:
-    """Raises a `DistEvalError` if it is not `True`, `False` or `"auto"`."""
-    if from_logits not in (True, False, "auto"):
-        raise DistEvalError(
-            f'Received: from_logits={from_logits!r}. Expected: True, False or "auto".'
+        raise DataError(
+            f"Labels are not numeric. Received: labels of type {given}. Expected: a numeric tensor."
         )
+    return labels
 
 
 def returns_logits(model: Any, from_logits: bool | str) -> bool:
     """Returns whether the outputs of a model are logits.
 
     Args:
-        model: The Keras model. What its last layer says decides, and else what its loss says.
-        from_logits: `True` or `False`; `"auto"` asks the model.
+        model: The Keras model.
+        from_logits: `True` or `False`. With `"auto"`, the activation of the model's last layer
+            decides; if it is not conclusive, the loss does.
 
     Raises:
-        DistEvalError: The model does not tell.
+        DistEvalError: Neither the last layer nor the loss is conclusive.
     """
     if from_logits != "auto":
         return bool(from_logits)
     activation = _last_activation(model)
     if activation in ("softmax", "sigmoid"):
         return False
-    told = _told_by_loss(model)
-    if told is not None:
-        return told
+    by_loss = _logits_by_loss(model)
+    if by_loss is not None:
+        return by_loss
     if activation == "linear":
         return True
     raise DistEvalError(
-        'Received: from_logits="auto" for a model that does not tell, by its last layer or its '
-        "loss, whether it returns logits or probabilities. Expected: from_logits=True or False."
+        "Neither the model's last layer nor its loss says whether it returns logits or "
+        'probabilities. Received: from_logits="auto". Expected: from_logits=True or False.'
     )
 
 
@@ -87,13 +82,13 @@ def to_probabilities(outputs: Any, logits: bool, independent: bool = False) -> A
     """Returns the probability of each class.
 
     Args:
-        outputs: float32 of shape `(..., classes)`; a last dimension of 1 is that of the second of
-            two classes.
+        outputs: float32 of shape `(..., classes)`. For two classes, the last dimension may be 1,
+            for the second class.
         logits: Whether the outputs are logits.
-        independent: Whether several classes may hold at once.
+        independent: Whether a sample may have several classes at once.
 
     Returns:
-        float32 of shape `(..., classes)`, with 2 classes at least unless they are independent.
+        float32 of shape `(..., classes)`, with at least 2 classes unless they are independent.
     """
     if outputs.shape[-1] > 1 and not independent:
         return tf.nn.softmax(outputs) if logits else outputs
@@ -101,14 +96,15 @@ def to_probabilities(outputs: Any, logits: bool, independent: bool = False) -> A
     return positive if independent else tf.concat([1 - positive, positive], axis=-1)
 
 
-def _told_by_loss(model: Any) -> bool | None:
+def _logits_by_loss(model: Any) -> bool | None:
+    """Returns whether the compiled loss takes logits; `None` if it does not say."""
     losses = tf.nest.flatten(getattr(model, "loss", None))
     loss = losses[0] if len(losses) == 1 else None
     if isinstance(loss, tf.keras.losses.Loss):
         return loss.get_config().get("from_logits")
-    # Keras takes probabilities, given one of its own losses by name or as a function.
-    own = isinstance(loss, str) or "keras" in getattr(loss, "__module__", "").partition(".")[0]
-    return False if own and "crossentropy" in getattr(loss, "__name__", str(loss)) else None
+    # Keras' own losses take probabilities if they are given by name or as a function.
+    is_keras = isinstance(loss, str) or "keras" in getattr(loss, "__module__", "").partition(".")[0]
+    return False if is_keras and "crossentropy" in getattr(loss, "__name__", str(loss)) else None
 
 
 def _last_activation(model: Any) -> str | None:

@@ -9,10 +9,10 @@ import numpy as np
 import wandb
 
 from disteval.errors import DataError
-from disteval.tasks.base import Assessment, TaskEval, at_most, require
+from disteval.tasks.base import Assessment, TaskEval, evenly_spaced, require
 from disteval.tasks.probabilities import numbers_of, single_output
 
-# Equally large strata into which targets are cut for `rows="stratified"`.
+# Number of strata for `rows="stratified"`, each with as many targets.
 QUANTILES = 10
 
 
@@ -20,17 +20,18 @@ class RegressionEval(TaskEval):
     """Evaluates a regression.
 
     The prediction table has the columns `prediction`, `residual` (target - prediction),
-    `absolute_error` and `squared_error` beside the sample's input and `target`. To the run go
-    `eval/mae`, `eval/rmse`, `eval/r2`, a scatter plot of predictions over targets (of 10,000
-    samples at most) and a histogram of all residuals. With several targets, a cell of the first
-    two columns is a list, and the errors and metrics are means over the targets.
+    `absolute_error` and `squared_error` beside the sample's input and `target`. The run gets
+    `eval/mae`, `eval/rmse`, `eval/r2`, a scatter plot of predictions over targets (at most 10,000
+    samples) and a histogram of all residuals. With several targets, a cell of the first two
+    columns is a list, and errors and metrics are means over the targets.
 
-    Only the predictions travel, 4 bytes for each target.
+    Only the predictions are sent to the chief, 4 bytes for each target.
 
     Args:
         validation_data: See `DistEvalCallback`; targets of shape `(samples,)` or `(samples,
             targets)`, for a model whose outputs have that shape.
-        options: Those of `TaskEval`, such as `rows` and `num_rows`, and of `DistEvalCallback`.
+        options: Arguments of `TaskEval`, such as `rows` and `num_rows`, and of
+            `DistEvalCallback`.
 
     Raises:
         DistEvalError: scikit-learn is missing.
@@ -50,10 +51,7 @@ class RegressionEval(TaskEval):
         predictions, targets = single_output(outputs), numbers_of(batch)
         given, expected = (part.shape[1:].num_elements() for part in (predictions, targets))
         if None not in (given, expected) and given != expected:
-            raise DataError(
-                f"Received: predictions of shape {predictions.shape} for targets of shape "
-                f"{targets.shape}. Expected: the same shape."
-            )
+            raise _shape_error(predictions, targets)
         return predictions[:, 0] if predictions.shape[1:] == (1,) else predictions
 
     def read_label(self, y: Any) -> np.ndarray:
@@ -61,8 +59,8 @@ class RegressionEval(TaskEval):
         targets = np.asarray(y, np.float64).reshape(-1)
         if not np.isfinite(targets).all():
             raise DataError(
-                f"Received: a target of {targets.tolist()}. Expected: finite numbers; leave out "
-                "samples without a target."
+                f"A target is not finite. Received: a target of {targets.tolist()}. "
+                "Expected: finite numbers; leave out samples without a target."
             )
         return targets
 
@@ -77,46 +75,43 @@ class RegressionEval(TaskEval):
         return {**self._inputs.cells(x), "target": label[0] if len(label) == 1 else label}
 
     def assess(self, predictions: np.ndarray, labels: Sequence[np.ndarray]) -> Assessment:
-        """Returns the errors."""
+        """Returns metrics, charts and columns."""
         from sklearn import metrics
 
         targets = np.stack(labels)
         predicted = predictions.astype(np.float64).reshape(len(predictions), -1)
         if predicted.shape != targets.shape:
-            raise DataError(
-                f"Received: predictions of shape {predicted.shape} for targets of shape "
-                f"{targets.shape}. Expected: the same shape."
-            )
+            raise _shape_error(predicted, targets)
         residuals = targets - predicted
         absolute = np.abs(residuals).mean(axis=1)
         squared = np.square(residuals).mean(axis=1)
-        # A model that diverged must not end the training here; scikit-learn would raise.
+        # scikit-learn raises for NaN, but a diverged model must not end the training here.
         values, plots = dict.fromkeys(("mae", "rmse", "r2"), np.nan), {}
         if np.isfinite(predicted).all():
             values["mae"] = metrics.mean_absolute_error(targets, predicted)
             values["rmse"] = metrics.root_mean_squared_error(targets, predicted)
-            if len(targets) > 1:  # of one sample, R2 is not defined
+            if len(targets) > 1:  # R2 is undefined for one sample
                 values["r2"] = metrics.r2_score(targets, predicted)
             plots = {
                 "scatter": _scatter(targets.reshape(-1), predicted.reshape(-1)),
                 "residuals": wandb.Histogram(residuals.reshape(-1).tolist()),
             }
-        single = targets.shape[1] == 1
-        return Assessment(
-            values,
-            plots,
-            losses=squared,
-            columns={
-                "prediction": predicted[:, 0] if single else predicted,
-                "residual": residuals[:, 0] if single else residuals,
-                "absolute_error": absolute,
-                "squared_error": squared,
-            },
-        )
+        columns = {"prediction": predicted, "residual": residuals}
+        if targets.shape[1] == 1:
+            columns = {name: column[:, 0] for name, column in columns.items()}
+        columns |= {"absolute_error": absolute, "squared_error": squared}
+        return Assessment(values, plots, squared, columns)
+
+
+def _shape_error(predictions: Any, targets: Any) -> DataError:
+    return DataError(
+        "Predictions and targets differ in shape. Received: predictions of shape "
+        f"{predictions.shape} for targets of shape {targets.shape}. Expected: the same shape."
+    )
 
 
 def _scatter(targets: np.ndarray, predicted: np.ndarray) -> Any:
-    chosen = at_most(len(targets), wandb.Table.MAX_ROWS)
+    chosen = evenly_spaced(len(targets), wandb.Table.MAX_ROWS)
     data = np.stack([targets[chosen], predicted[chosen]], axis=1).tolist()
     table = wandb.Table(columns=["target", "prediction"], data=data)
     return wandb.plot.scatter(table, "target", "prediction", title="Predictions over targets")

@@ -1,60 +1,61 @@
-"""Which samples the tables show, where that is not all of them."""
+"""Chooses the samples that the tables show."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from disteval.arguments import check_choice
 from disteval.errors import DistEvalError
 
 CHOICES = ("first", "worst", "random", "stratified")
 
-# The same in every run on the same data, so that the tables of two runs compare.
+# Fixed, so that two runs on the same data show the same samples and can be compared.
 SEED = 0
 
 
-def check_choice(rows: str, num_rows: int | None) -> None:
-    """Raises a `DistEvalError` for a choice of rows that there is not."""
-    if rows not in CHOICES:
-        raise DistEvalError(f"Received: rows={rows!r}. Expected one of {', '.join(CHOICES)}.")
-    if num_rows is None and rows != "first":
-        raise DistEvalError(f"Received: rows={rows!r} without num_rows. Expected: how many rows.")
-    if num_rows is not None and num_rows < 1:
-        raise DistEvalError(f"Received: num_rows={num_rows}. Expected: a positive integer or None.")
+def check_rows(rows: str, num_rows: int | None) -> None:
+    """Raises a `DistEvalError` if `rows` or `num_rows` is invalid."""
+    check_choice("rows", rows, CHOICES)
+    if rows != "first" if num_rows is None else num_rows < 1:
+        raise DistEvalError(
+            f"`num_rows` is invalid. Received: num_rows={num_rows} with rows={rows!r}. "
+            'Expected: a positive integer; None is valid with rows="first" only.'
+        )
 
 
 def first_rows(num_samples: int, num_rows: int | None) -> np.ndarray:
-    """Returns the numbers of the first samples; of all of them with `None`."""
-    return np.arange(min(num_samples, num_rows or num_samples))
+    """Returns the indices of the first samples; with `num_rows=None`, of all samples."""
+    return np.arange(num_samples)[:num_rows]
 
 
-def random_rows(num_samples: int, num_rows: int) -> np.ndarray:
-    """Returns the numbers of random samples, in dataset order."""
+def random_rows(num_samples: int, num_rows: int | None) -> np.ndarray:
+    """Returns the indices of random samples, in dataset order."""
     return np.sort(np.random.default_rng(SEED).permutation(num_samples)[:num_rows])
 
 
-def stratified_rows(strata: np.ndarray, num_rows: int) -> np.ndarray:
-    """Returns the numbers of samples of all strata, in dataset order.
+def stratified_rows(strata: np.ndarray, num_rows: int | None) -> np.ndarray:
+    """Returns the indices of samples from all strata, in dataset order.
 
-    Each stratum has one row at least, if there are as many rows as strata. Beyond that, strata
-    have rows in proportion to their sizes.
+    Each stratum has at least one row if there are as many rows as strata. Further rows are
+    distributed in proportion to the sizes of the strata.
 
     Args:
-        strata: int of shape `(samples,)`: to which stratum, such as a class, a sample belongs.
-        num_rows: How many to choose.
+        strata: int of shape `(samples,)`: the stratum of each sample, such as its class.
+        num_rows: How many samples to choose.
     """
     order = np.random.default_rng(SEED).permutation(len(strata))
     _, stratum, sizes = np.unique(strata[order], return_inverse=True, return_counts=True)
-    # The n-th of a stratum of size s has rank n / s, so that low ranks are a stratified sample.
+    # The n-th sample of a stratum of size s comes at n / s, so any prefix is a stratified sample.
     grouped = np.argsort(stratum, kind="stable")
     position = np.empty(len(strata), np.int64)
     position[grouped] = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    rank = position / sizes[stratum]
-    return np.sort(order[np.argsort(rank, kind="stable")[:num_rows]])
+    fraction = position / sizes[stratum]
+    return np.sort(order[np.argsort(fraction, kind="stable")[:num_rows]])
 
 
-def worst_rows(losses: np.ndarray, num_rows: int) -> np.ndarray:
-    """Returns the numbers of the samples with the highest losses, the worst first.
+def worst_rows(losses: np.ndarray, num_rows: int | None) -> np.ndarray:
+    """Returns the indices of the samples with the highest losses, the worst first.
 
-    Samples whose loss is not a number count as the worst of all.
+    A loss of NaN counts as the highest.
     """
     return np.argsort(-np.nan_to_num(losses, nan=np.inf), kind="stable")[:num_rows]

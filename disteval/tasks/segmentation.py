@@ -10,16 +10,17 @@ import tensorflow as tf
 import wandb
 from wandb.data_types import ImageMask
 
+from disteval.arguments import check_choice
 from disteval.errors import DataError
-from disteval.tasks.base import Assessment, TaskEval, by_class, listed
+from disteval.tables.wandb_private import image_masks
+from disteval.tasks.base import Assessment, TaskEval, by_class, check_count, checked_names
 from disteval.tasks.probabilities import (
-    check_from_logits,
     numbers_of,
     returns_logits,
     single_output,
 )
 
-# What W&B can show in a mask. Classes from here on are shown as one, and measured as they are.
+# W&B's masks hold 8 bits. Higher classes are shown as one, but the metrics keep them apart.
 MAX_SHOWN = 255
 
 
@@ -28,26 +29,26 @@ class SegmentationEval(TaskEval):
 
     The prediction table has the columns `image` (the image of the ground-truth table, by
     reference, with both masks), `iou` (mean over the classes of the sample), `pixel_accuracy` and
-    `iou/<class>`. To the run go `eval/mean_iou`, `eval/dice` (both means over the classes that
-    occur), `eval/pixel_accuracy`, and for each of up to 50 classes `eval/iou/<class>` and
+    `iou/<class>`. The run gets `eval/mean_iou`, `eval/dice` (both means over the classes that
+    occur), `eval/pixel_accuracy` and, with up to 50 classes, `eval/iou/<class>` and
     `eval/dice/<class>`, all counted over the pixels of all samples.
 
-    The mask is made on the replica, so that 1 byte travels for each pixel, or 2 with more than
-    256 classes. The masks of all samples are held in memory, both predictions and labels.
+    The replicas compute the masks, so each pixel sends 1 byte to the chief, or 2 with more than
+    256 classes. The chief holds the masks of all samples in memory, both predictions and labels.
 
     Args:
         validation_data: See `DistEvalCallback`; labels are class numbers of shape `(samples,
-            height, width)` or `(samples, height, width, 1)`, or one-hot with a last dimension for
-            the classes. The model returns `(samples, height, width, classes)`, or for two
-            classes a last dimension of 1.
+            height, width)` or `(samples, height, width, 1)`, or one-hot of shape `(samples,
+            height, width, classes)`. The model returns `(samples, height, width, classes)`, where
+            the last dimension may be 1 for two classes.
         class_names: The name of each class.
-        ignore_index: Pixels with this label count nowhere; if it is the number of a class, that
+        ignore_index: Pixels with this label do not count; if it is the number of a class, that
             class is left out of the metrics.
         from_logits: Whether a model with one output for two classes returns logits; see
             `ClassificationEval`.
-        options: Those of `TaskEval`, such as `rows` and `num_rows`, and of `DistEvalCallback`.
-            The worst samples are those with the lowest mean IoU, and the strata those of the most
-            frequent class of a sample.
+        options: Arguments of `TaskEval`, such as `rows` and `num_rows`, and of
+            `DistEvalCallback`. The worst samples have the lowest mean IoU; the stratum of a
+            sample is its most frequent class.
 
     Raises:
         DistEvalError: An argument is invalid.
@@ -70,12 +71,12 @@ class SegmentationEval(TaskEval):
         from_logits: bool | str = "auto",
         **options: Any,
     ) -> None:
-        check_from_logits(from_logits)
+        check_choice("from_logits", from_logits, (True, False, "auto"))
         super().__init__(validation_data, **options)
-        self.class_names = listed(class_names)
+        self.class_names = checked_names(class_names)
         self.ignore_index = ignore_index
         self.from_logits = from_logits
-        # The label of ignored pixels in memory: one behind the last class.
+        # In memory, ignored pixels are labeled with the number after the last class.
         self._ignored = len(self.class_names)
         self._label_dtype = np.min_scalar_type(self._ignored)
 
@@ -85,15 +86,12 @@ class SegmentationEval(TaskEval):
         outputs = outputs[..., tf.newaxis] if len(outputs.shape) == 3 else outputs
         if len(outputs.shape) != 4 or not outputs.shape[1:3].is_compatible_with(labels.shape[1:3]):
             raise DataError(
-                f"Received: outputs of shape {outputs.shape} for labels of shape {labels.shape}. "
+                "Outputs do not fit the labels. Received: outputs of shape "
+                f"{outputs.shape} for labels of shape {labels.shape}. "
                 "Expected: (samples, height, width, classes) for (samples, height, width)."
             )
         classes = max(outputs.shape[-1], 2)
-        if classes != len(self.class_names):
-            raise DataError(
-                f"Received: {len(self.class_names)} class_names for a model of {classes} classes. "
-                "Expected: a name for each."
-            )
+        check_count(self.class_names, classes)
         if outputs.shape[-1] == 1:
             threshold = 0.0 if returns_logits(self.model, self.from_logits) else 0.5
             masks = outputs[..., 0] >= threshold
@@ -107,10 +105,11 @@ class SegmentationEval(TaskEval):
         if mask.ndim == 3:
             mask = mask[..., 0] if mask.shape[-1] == 1 else mask.argmax(axis=-1)
         if self.ignore_index is not None:
-            # Behind the last class may be behind the range of the labels' type, too.
+            # int64, since the number after the last class may not fit the labels' dtype.
             mask = np.where(mask == self.ignore_index, np.int64(self._ignored), mask)
         if mask.min() < 0 or mask.max() > self._ignored - (self.ignore_index is None):
             raise DataError(
+                "Labels are not class numbers. "
                 f"Received: labels from {mask.min()} to {mask.max()} for {self._ignored} classes. "
                 "Expected: class numbers from 0, and ignore_index for pixels that do not count."
             )
@@ -126,14 +125,11 @@ class SegmentationEval(TaskEval):
         return {"image": wandb.Image(self._inputs.image(x), masks={"ground_truth": mask})}
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
-        """Returns the images of the ground-truth table, with the predicted masks in addition."""
-        # W&B has no public way to the masks of an image.
+        """Returns the images of the ground-truth table, with the predicted masks added."""
         images = []
         for index, image in zip(shown, self.data_table.get_column("image"), strict=True):
-            masks = {
-                "ground_truth": image._masks["ground_truth"],
-                "predictions": self._mask(self.predictions[index], "predictions"),
-            }
+            predicted = self._mask(self.predictions[index], "predictions")
+            masks = {**image_masks(image), "predictions": predicted}
             images.append(wandb.Image(image, masks=masks))
         return {"image": images}
 
@@ -141,13 +137,13 @@ class SegmentationEval(TaskEval):
         """Returns metrics and columns."""
         classes = len(self.class_names)
         counts = np.stack(
-            [count(label, mask, classes) for label, mask in zip(labels, predictions, strict=True)]
+            [count_pixels(*masks, classes) for masks in zip(labels, predictions, strict=True)]
         )
         if self.ignore_index in range(classes):
             counts[:, :, self.ignore_index] = 0
         total = counts.sum(axis=0)
-        iou, dice, of_samples = _iou(total), _dice(total), _iou(counts)
-        mean_ious = _mean(of_samples)
+        iou, dice, sample_ious = _iou(total), _dice(total), _iou(counts)
+        mean_ious = _mean(sample_ious)
         names = self.class_names
         metrics = {
             "mean_iou": _mean(iou),
@@ -159,66 +155,65 @@ class SegmentationEval(TaskEval):
         columns = {
             "iou": mean_ious,
             "pixel_accuracy": _accuracy(counts),
-            **by_class("iou", of_samples.T, names),
+            **by_class("iou", sample_ious.T, names),
         }
-        # A sample without a pixel that counts is not bad.
+        # A sample whose pixels are all ignored has no loss.
         return Assessment(metrics, {}, 1 - np.nan_to_num(mean_ious, nan=1), columns)
 
     def _mask(self, mask: np.ndarray, key: str) -> ImageMask:
         names = dict(enumerate(self.class_names[:MAX_SHOWN]))
-        if self._ignored <= MAX_SHOWN:
-            names[self._ignored] = "ignored"
-        else:
-            names[MAX_SHOWN] = "other"
+        last = min(self._ignored, MAX_SHOWN)
+        names[last] = "ignored" if last == self._ignored else "other"
         shown = np.minimum(mask, MAX_SHOWN).astype(np.uint8)
         return ImageMask({"mask_data": shown, "class_labels": names}, key)
 
 
-def count(label: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
-    """Counts the pixels of one sample.
+def count_pixels(label: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
+    """Counts the pixels of one sample by class.
 
-    By NumPy, since scikit-learn and Keras take 10 times as long for the same numbers, and do not
-    work sample by sample.
+    scikit-learn and Keras take 10 times as long for the same numbers, and do not count sample by
+    sample.
 
     Args:
-        label: int of shape `(height, width)`; what is not below `classes` does not count.
-        mask: int of shape `(height, width)`.
+        label: int of shape `(height, width)`; pixels of `classes` or more are ignored.
+        mask: int of shape `(height, width)`, the prediction.
         classes: The number of classes.
 
     Returns:
-        int64 of shape `(3, classes)`: pixels of a class that are predicted right, of the label,
-        and of the prediction.
+        int64 of shape `(3, classes)`: for each class the number of correctly predicted pixels, of
+        pixels in the label, and of pixels in the prediction.
 
     Raises:
         DataError: The shapes differ.
     """
     if label.shape != mask.shape:
         raise DataError(
-            f"Received: a predicted mask of shape {mask.shape} for a label of shape {label.shape}. "
-            "Expected: the same shape."
+            "Prediction and label differ in shape. Received: a predicted mask of shape "
+            f"{mask.shape} for a label of shape {label.shape}. Expected: the same shape."
         )
     counted = label < classes
-    parts = (label[counted & (label == mask)], label[counted], mask[counted])
-    return np.stack([np.bincount(part, minlength=classes) for part in parts])
+    kinds = (label[counted & (label == mask)], label[counted], mask[counted])
+    return np.stack([np.bincount(pixels, minlength=classes) for pixels in kinds])
 
 
 def _iou(counts: np.ndarray) -> np.ndarray:
-    """Returns intersection over union by class; NaN where a class does not occur."""
-    right, truth, predicted = np.moveaxis(counts, -2, 0)
-    return _ratio(right, truth + predicted - right)
+    """Returns intersection over union by class; NaN if a class does not occur."""
+    correct, truth, predicted = np.moveaxis(counts, -2, 0)
+    return _ratio(correct, truth + predicted - correct)
 
 
 def _dice(counts: np.ndarray) -> np.ndarray:
-    right, truth, predicted = np.moveaxis(counts, -2, 0)
-    return _ratio(2 * right, truth + predicted)
+    correct, truth, predicted = np.moveaxis(counts, -2, 0)
+    return _ratio(2 * correct, truth + predicted)
 
 
 def _accuracy(counts: np.ndarray) -> np.ndarray:
-    right, truth, _ = np.moveaxis(counts.sum(axis=-1), -1, 0)
-    return _ratio(right, truth)
+    correct, truth, _ = np.moveaxis(counts.sum(axis=-1), -1, 0)
+    return _ratio(correct, truth)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Returns `part / whole`; NaN where `whole` is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 

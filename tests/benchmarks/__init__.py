@@ -1,1 +1,1 @@
-"""Benchmarks beside the limits and the peers; `bash launch/bench.sh` runs them."""
+"""Benchmarks, compared with bounds and with other libraries: `bash launch/bench.sh`."""

@@ -17,14 +17,14 @@ from multiproc.running import SINGLE, Launch, run
 
 SCRIPTS = Path(__file__).parent / "scripts"
 RESULTS = Path(__file__).parent / "results"
-# Of `multiproc.running`, which gives each process one thread, for what runs alone: all cores.
+# `multiproc.running` gives each process one thread; a script that runs alone gets all cores.
 ALL_CORES = {"OMP_NUM_THREADS": "", "TF_NUM_INTRAOP_THREADS": "0", "TF_NUM_INTEROP_THREADS": "0"}
-# A simulated device holds a thread while it computes, and each that waits for it one more.
+# A simulated device blocks a thread while it computes, and each batch that waits blocks another.
 SLEEPERS = {"TF_NUM_INTEROP_THREADS": "128"}
 
 
 class Job(NamedTuple):
-    """A script in one way of running."""
+    """A script, and how to launch it."""
 
     section: str
     script: str
@@ -34,7 +34,7 @@ class Job(NamedTuple):
 
 
 def jobs(quick: bool, with_peers: bool) -> list[Job]:
-    """Returns what to run, one after the other."""
+    """Returns the jobs in the order in which they run."""
     replicas = (2, 8) if quick else (1, 2, 4, 8)
     return [
         Job("inference", "inference.py", env=ALL_CORES),
@@ -52,9 +52,9 @@ def jobs(quick: bool, with_peers: bool) -> list[Job]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="everything small, in 3 minutes")
-    parser.add_argument("--peers", action="store_true", help="accelerate, torchmetrics, mmengine")
-    parser.add_argument("--only", action="append", help="a section, such as gather; repeatable")
+    parser.add_argument("--quick", action="store_true", help="run small cases only, in 3 minutes")
+    parser.add_argument("--peers", action="store_true", help="add gathers of other libraries")
+    parser.add_argument("--only", action="append", help="one section, such as gather; repeatable")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     options = [flag for flag in ("quick", "peers") if getattr(args, flag)]
@@ -71,7 +71,7 @@ def main() -> None:
         if done.returncode:
             sys.stderr.write(f"{job.script} failed:\n{done.stdout}\n")
             failed.append(job.script)
-        figures += emitted(done.stdout)  # those before it failed, too
+        figures += emitted(done.stdout)  # includes the figures from before a failure
     figures += cost.fits(figures)
     machine |= {"seconds": round(time.monotonic() - started), "options": options}
     machine["load at the end"] = os.getloadavg()[0]

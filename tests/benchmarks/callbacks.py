@@ -1,4 +1,4 @@
-"""The callback of W&B's tutorial and this package's, for the same tables, in an offline run."""
+"""The callbacks of W&B's tutorial and of this package, which make the same tables offline."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ PRED_COLUMNS = ["epoch", *DATA_COLUMNS, "predicted", "score"]
 
 
 class Tutorial(WandbEvalCallback):
-    """The base class as W&B's tutorial uses it: one image after the other, all on one thread.
+    """Uses the base class like W&B's tutorial: predicts image by image, all on one thread.
 
     Args:
-        images: One for each row.
-        labels: One for each row.
-        predict: Returns a class and a score for each row; inference as in the tutorial if `None`.
+        images: An image for each row.
+        labels: The class of each row; int of shape `(rows,)`.
+        x: The model's input; shape `(rows, ...)`.
+        predict: Returns the class and the score of each row. `None` predicts as in the tutorial.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Tutorial(WandbEvalCallback):
     def log_data_table(
         self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
     ) -> None:
-        """Logs the table without W&B's round trip, which needs a server."""
+        """Logs the table without downloading it again, which needs a server."""
         artifact = wandb.Artifact(name, type=type)
         artifact.add(self.data_table, table_name)
         wandb.run.log_artifact(artifact)
@@ -68,7 +69,7 @@ class Tutorial(WandbEvalCallback):
 
 
 class Ours(disteval.DistEvalCallback):
-    """The same tables with this package."""
+    """Makes the same tables with this package."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class Ours(disteval.DistEvalCallback):
 
 @contextlib.contextmanager
 def offline_run() -> Iterator[Any]:
-    """Opens an offline run, of which nothing stays behind."""
+    """Opens an offline run, and deletes its files afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("DIR", "DATA_DIR", "CACHE_DIR", "ARTIFACT_DIR"):
             os.environ[f"WANDB_{name}"] = folder

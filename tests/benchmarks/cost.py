@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of samples, from the points that `cost.py` measured."""
+"""Fits how time and memory grow with the number of samples, from figures of `scripts/cost.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """Returns e of the y = c * x**e that fits best: 1 for what is linear."""
+    """Returns the exponent e of the best fit of y = c * x**e; 1 means linear growth."""
     logs = [(math.log(x), math.log(y)) for x, y in points]
     mean_x = sum(x for x, _ in logs) / len(logs)
     mean_y = sum(y for _, y in logs) / len(logs)
@@ -17,7 +17,7 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
 
 
 def fits(figures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns figures that say how cost grows, for each number of ranks that was measured."""
+    """Returns figures of the growth of time and memory, for each measured number of ranks."""
     by_ranks: dict[int, list[dict[str, Any]]] = {}
     for figure in figures:
         if figure["section"] == "cost":
@@ -25,7 +25,7 @@ def fits(figures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             by_ranks.setdefault(point["ranks"], []).append(point)
     fitted = []
     for ranks, points in sorted(by_ranks.items()):
-        # The largest two decades: before, what does not depend on the samples hides their part.
+        # The two largest sizes only: at smaller ones, constant cost hides the growth.
         largest = points[-2:]
         growth = exponent([(point["samples"], point["ms"]) for point in largest])
         last = points[-1]

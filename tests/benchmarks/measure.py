@@ -1,4 +1,4 @@
-"""How the scripts measure, and how they tell the suite what they found."""
+"""Timers and memory meters for the scripts, and how they send figures to the suite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MEGABYTE = 10**6
-# What a line of output with a result starts with; ranks and libraries print lines of their own.
+# Marks output lines that hold a figure; ranks and libraries print other lines.
 MARK = "benchmark-result "
 
 
@@ -24,16 +24,16 @@ def interleaved(
     barrier: Callable[[], object] = lambda: None,
     warm_ups: int = 2,
 ) -> dict[str, list[float]]:
-    """Times contenders in turn, A B A B, so that a busy moment of the machine meets them all.
+    """Times contenders in turn, A B A B, so that a busy moment of the machine affects them all.
 
     Args:
-        contenders: What to run, by name.
-        repetitions: How often each of them is timed.
-        barrier: Called before each run, outside of the time, for ranks to start together.
-        warm_ups: How often each runs before: tracing and first allocations are not what counts.
+        contenders: The functions to time, by name.
+        repetitions: How often each contender is timed.
+        barrier: Called before each run, outside the timed span, so that ranks start together.
+        warm_ups: How often each contender runs untimed first, for tracing and first allocations.
 
     Returns:
-        For each contender, its seconds in each repetition.
+        The seconds of each repetition, by contender.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for repetition in range(-warm_ups, repetitions):
@@ -47,7 +47,7 @@ def interleaved(
 
 
 def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
-    """Returns the median of the ratios of repetitions that ran next to each other."""
+    """Returns the median ratio of repetitions that ran next to each other."""
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
@@ -57,10 +57,10 @@ def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 class PeakMemory:
-    """The most memory that this process holds in a block, beyond what it held before, in MB."""
+    """Measures the peak memory of this process in a block, less what it held before, in MB."""
 
     def __enter__(self) -> PeakMemory:
-        # Linux forgets the peak so far; elsewhere, it counts only if the block exceeds it.
+        # Resets the peak on Linux. Elsewhere, the block must exceed the peak so far to be seen.
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         self._before = _peak()
@@ -78,22 +78,22 @@ def _peak() -> float:
 
 
 def emit(section: str, case: str, what: str, value: float, **details: Any) -> None:
-    """Tells the suite a figure.
+    """Sends a figure to the suite, as a line of output.
 
     Args:
         section: The part of the suite, such as `inference`.
-        case: What was measured, such as `small CNN, batch 32`.
-        what: What the figure says, such as `model.predict / ours`.
-        value: The figure.
-        details: What it comes from, such as the median seconds of each contender.
+        case: The measured case, such as `small CNN, batch 32`.
+        what: The meaning of the value, such as `model.predict / ours`.
+        value: The value.
+        details: Data behind the value, such as the median seconds of each contender.
     """
     figure = {"section": section, "case": case, "what": what, "value": value, "details": details}
-    # In one write, so that the lines of two ranks do not mix.
+    # One write, so that the lines of two ranks do not mix.
     sys.stdout.write(f"{MARK}{json.dumps(figure)}\n")
     sys.stdout.flush()
 
 
 def emitted(output: str) -> list[dict[str, Any]]:
-    """Returns the figures in the output of a script, whatever a launcher puts before each line."""
+    """Returns the figures in a script's output; launchers may prefix its lines."""
     lines = (line.partition(MARK)[2] for line in output.splitlines())
     return [json.loads(line) for line in lines if line]

@@ -1,4 +1,4 @@
-"""The models that are evaluated, with random weights, and what they are evaluated on."""
+"""The models of the benchmarks, with random weights, and random inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ keras = tf.keras
 
 
 def small_cnn() -> Any:
-    """28x28 images, one convolution: what a batch costs beside its computation shows."""
+    """Returns a small model of 28x28 images, for which the overhead of a batch dominates."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -26,7 +26,7 @@ def small_cnn() -> Any:
 
 
 def mlp() -> Any:
-    """1,000 features."""
+    """Returns a model of 1,000 features."""
     return keras.Sequential(
         [
             keras.Input((1000,)),
@@ -38,15 +38,19 @@ def mlp() -> Any:
 
 
 def mobilenet() -> Any:
-    """MobileNetV2 at 96x96: the computation of a batch is nearly all."""
+    """Returns MobileNetV2 at 96x96, for which the computation of a batch dominates."""
     return keras.applications.MobileNetV2((96, 96, 3), weights=None, classes=10)
 
 
 def waiting(seconds: float) -> Any:
-    """A model whose device computes for a given time for each batch, without a core of the host."""
+    """Returns a model that sleeps for each batch, like a device that leaves the host's cores free.
+
+    Args:
+        seconds: How long each batch takes.
+    """
 
     def call(x: tf.Tensor) -> tf.Tensor:
-        # Of each trace, and so of each replica: its device computes one batch at a time.
+        # Each replica traces this once, so it gets a lock: its device computes batch by batch.
         device = threading.Lock()
 
         def compute(x: np.ndarray) -> np.ndarray:
@@ -54,7 +58,7 @@ def waiting(seconds: float) -> Any:
                 time.sleep(seconds)
             return x
 
-        # Stateful operations of all replicas would run one after the other.
+        # If stateful, the operations of all replicas would run one after the other.
         outputs = tf.numpy_function(compute, [x], tf.float32, stateful=False)
         return tf.ensure_shape(outputs, x.shape)
 
@@ -62,6 +66,6 @@ def waiting(seconds: float) -> Any:
 
 
 def inputs(model: Any, samples: int) -> np.ndarray:
-    """Returns random input of a model, as float32."""
+    """Returns random inputs of a model; float32, `(samples, ...)`."""
     shape = model.inputs[0].shape[1:]
     return np.random.default_rng(0).random((samples, *shape), np.float32)

@@ -1,4 +1,4 @@
-"""The gathers of accelerate, torchmetrics and mmengine, where they are installed."""
+"""The gathers of accelerate, torchmetrics and mmengine, if they are installed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PORT = "29871"
 
 
 def peers(own: Sequence[np.ndarray]) -> dict[str, Callable[[], Any]]:
-    """Returns contenders that gather the arrays of this Horovod rank, by name.
+    """Returns contenders that gather the arrays of this Horovod rank, by name; none without torch.
 
-    They run between the same processes; where torch is missing, there are none.
+    They run in the same processes as Horovod.
     """
     if importlib.util.find_spec("torch") is None:
-        sys.stderr.write("no torch here: its gathers are left out\n")
+        sys.stderr.write("torch is not installed; its gathers are left out\n")
         return {}
     import torch
     import torch.distributed as dist
@@ -41,7 +41,7 @@ def peers(own: Sequence[np.ndarray]) -> dict[str, Callable[[], Any]]:
             if chief:
                 torch.cat(parts)
 
-    # Only what each library does for arrays of equal shape on each rank.
+    # accelerate and torch gather only arrays of equal shape on each rank.
     contenders: dict[str, Callable[[], Any]] = {"torch gather": gather} if dense else {}
     if dense and importlib.util.find_spec("accelerate"):
         from accelerate import PartialState

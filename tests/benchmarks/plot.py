@@ -1,4 +1,4 @@
-"""The plot of the figures: inference, scaling, gather, and cost against work."""
+"""Plots the figures: inference, scaling, gather, and cost over the number of samples."""
 
 from __future__ import annotations
 

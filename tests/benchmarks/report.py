@@ -1,4 +1,4 @@
-"""The table of all figures, beside the bounds that they should keep."""
+"""The table of all figures, with the bounds that they should meet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PREDICT, BY_HAND = "model.predict / ours", "ours / loop by hand"
-# Section, case ("" for all) and what, with the bound.
+# Section, case ("" is any case) and meaning of a figure, then its bound.
 BOUNDS: list[tuple[str, str, str, str, float]] = [
     ("inference", "small CNN, batch 32", PREDICT, ">=", 4),
     ("inference", "small CNN, batch 256", PREDICT, ">=", 2.5),
@@ -34,7 +34,7 @@ HEADER = ("section", "case", "what", "value", "bound", "")
 
 
 def bound_of(figure: dict[str, Any]) -> tuple[str, float] | None:
-    """Returns `>=` or `<=` and the bound of a figure, if it has one."""
+    """Returns `>=` or `<=` and the bound of a figure, or `None` if it has no bound."""
     for section, case, what, sign, bound in BOUNDS:
         same = section == figure["section"] and what == figure["what"]
         if same and case in ("", figure["case"]):
@@ -43,12 +43,12 @@ def bound_of(figure: dict[str, Any]) -> tuple[str, float] | None:
 
 
 def is_met(value: float, sign: str, bound: float) -> bool:
-    """Whether a value keeps its bound."""
+    """Whether a value meets its bound."""
     return value >= bound if sign == ">=" else value <= bound
 
 
 def table(figures: Iterable[dict[str, Any]]) -> str:
-    """Returns all figures as a Markdown table, those that miss their bound marked."""
+    """Returns all figures as a Markdown table, which marks each missed bound."""
     rows = [HEADER]
     for figure in figures:
         bound = bound_of(figure)
@@ -67,12 +67,12 @@ def table(figures: Iterable[dict[str, Any]]) -> str:
 
 
 def rounded(value: float) -> str:
-    """Returns a figure with three digits, and never rounded to its bound's side by fewer."""
+    """Returns a value with at least three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the figures were measured on."""
+    """Returns facts about this machine and its software, by name."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

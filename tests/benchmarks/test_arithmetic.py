@@ -1,4 +1,4 @@
-"""The suite's own arithmetic: what it makes of what it measures."""
+"""The benchmark suite's own arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the scripts of `launch/`, and watches that nothing shows the W&B key."""
+"""Runs the scripts of `launch/`, and checks that no process exposes the W&B key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from multiproc.running import BIN
 from wandb_backend.fixture import WandbBackend
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
-# Seconds between two looks at all processes.
+# Seconds between two checks of all processes.
 LOOK_SECONDS = 0.1
 
 
@@ -37,10 +37,10 @@ def launch(
         args: Its arguments.
         env: Variables in addition to those of this process. No process may show `WANDB_API_KEY`
             on its command line, and of the ranks only rank 0 may have it in its environment.
-        inside: A command that runs the launcher, elsewhere.
+        inside: A command that runs the launcher on another host.
         timeout: Seconds until the test fails.
     """
-    env = env | {"WANDB_API_KEY": secrets.token_hex(20)}  # one that only this job has
+    env = env | {"WANDB_API_KEY": secrets.token_hex(20)}  # unique to this job
     small = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     path = env.get("PATH", os.environ["PATH"])
     deadline = time.monotonic() + timeout
@@ -69,7 +69,7 @@ def launch(
 
 
 def exposures(key: str) -> set[str]:
-    """Where the key is and must not be, now, among all processes of this machine."""
+    """Returns where processes of this machine expose the key now, in words."""
     found = set()
     for process in psutil.process_iter():
         try:
@@ -84,9 +84,9 @@ def exposures(key: str) -> set[str]:
 
 
 def _is_another_rank(variables: dict[str, str]) -> bool:
-    """Whether an environment is that of a rank, and not of rank 0."""
+    """Returns whether an environment belongs to a rank other than rank 0."""
     if "HOROVOD_ELASTIC" in variables:
-        return False  # ranks get other numbers, and the variables keep those of the start
+        return False  # the variables keep the first numbers when ranks get others
     if "TF_CONFIG" in variables:
         return json.loads(variables["TF_CONFIG"])["task"]["index"] != 0
     rank = variables.get("HOROVOD_RANK", variables.get("SLURM_PROCID", "0"))
@@ -94,11 +94,11 @@ def _is_another_rank(variables: dict[str, str]) -> bool:
 
 
 def read(backend: WandbBackend) -> dict[str, Any]:
-    """The tables of the run that was started last, as the server has them.
+    """Reads the tables of the newest run from the server.
 
     Returns:
         The `data` table, the `predictions` by version, and the names of the artifacts that the
-        run `used`. Cells with an image are its digest.
+        run `used`. Image cells hold the digest of the image.
     """
     state = backend.state()
     run_id = list(state["runs"])[-1].split("/")[-1]

@@ -17,7 +17,7 @@ LAUNCHES: list[Launch] = [
     ("mirrored", 2),
     ("mirrored", 4),
     ("horovod", 1),
-    ("horovod", 2),
+    ("horovodrun", 2),
     ("horovod", 3),
 ]
 EPOCHS = 5

@@ -31,7 +31,7 @@ ROWS = {
     "segmentation": 10,
     "detection": 20,
 }
-# What each task logs into the workspace of its run, beside numbers.
+# The charts and tables, beside numbers, that each task logs into the workspace of its run.
 CURVES = {"pr_curve", "roc_curve", "confusion_matrix"}
 LOGGED = {
     "classification": {"predictions", *(f"{name}_table" for name in CURVES)},
@@ -42,7 +42,7 @@ LOGGED = {
     "segmentation": set(),
     "detection": {"predictions"},
 }
-# The metrics of each task in the first launch, which those of the others equal.
+# The metrics of each task in the first launch; those of all other launches must be equal.
 first: dict[str, dict[str, float]] = {}
 
 
@@ -51,7 +51,7 @@ def versions(state: dict[str, Any], collection: str) -> list[dict[str, Any]]:
 
 
 def sent(version: dict[str, Any]) -> float:
-    """Returns the bytes that traveled for each sample that another rank evaluated."""
+    """Returns the bytes sent to the chief for each sample that another rank evaluated."""
     _, *others = version["metadata"]["receipts"]
     samples = sum(count * times for rank in others for _, count, _, times in rank)
     return version["metadata"]["bytes"] / max(samples, 1)
@@ -94,15 +94,15 @@ def test_metrics_bytes_and_references(launch: Launch, wandb_backend: WandbBacken
         check_worst(state)
     if launch[0] != "horovod":
         return
-    of_task = {t: versions(state, f"run_{t}-{'-'.join(map(str, launch))}_pred")[0] for t in tasks}
+    initial = {t: versions(state, f"run_{t}-{'-'.join(map(str, launch))}_pred")[0] for t in tasks}
     # The classes, their scores and the loss, instead of 4,000 bytes of probabilities.
-    assert sent(of_task["wide"]) == 3 * 2 + 3 * 4 + 4 <= 40
-    assert sent(of_task["segmentation"]) == PIXELS
-    assert sent(of_task["regression"]) == 4
+    assert sent(initial["wide"]) == 3 * 2 + 3 * 4 + 4 <= 40
+    assert sent(initial["segmentation"]) == PIXELS
+    assert sent(initial["regression"]) == 4
 
 
 def check_reading(wandb_backend: WandbBackend) -> None:
-    """The tables of the single launch can be read back by another process."""
+    """Reads the tables of the single launch back in another process, and checks them."""
     run_ids = [f"{task}-single-1" for task in TASKS["single"]]
     reading = check("tasks_read.py", *run_ids, env=wandb_backend.client_env("reader"))
     found = json.loads(reading.splitlines()[-1])
@@ -127,7 +127,7 @@ def check_reading(wandb_backend: WandbBackend) -> None:
 
 
 def check_worst(state: dict[str, Any]) -> None:
-    """Each version refers to a ground-truth table of its own rows."""
+    """Checks that each version refers to a ground-truth table of its own rows."""
     used = [a for a in state["artifacts"] if "worst-single-1" in a["used_by"]]
     assert len(used) == EPOCHS
     tables = [a["manifest"]["val_data.table.json"]["digest"] for a in used]
@@ -135,7 +135,7 @@ def check_worst(state: dict[str, Any]) -> None:
 
 
 def check_cells(task: str, rows: list[dict[str, Any]]) -> None:
-    """What is particular to the rows of a task."""
+    """Checks what only the rows of this task have."""
     if task == "classification":
         assert {row["label"] for row in rows} == {f"digit {i}" for i in range(10)}
         for row in rows:

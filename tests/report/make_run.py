@@ -9,7 +9,9 @@ import numpy as np
 import wandb
 from PIL import Image, ImageDraw
 
-from disteval.tables import TableLog, Writer, build_pred_table
+from disteval.tables.artifacts import TableLog
+from disteval.tables.cells import build_pred_table
+from disteval.tables.worker import Worker
 
 
 def draw(label: int, noise: np.ndarray, random: np.random.Generator) -> Image.Image:
@@ -44,7 +46,7 @@ def main() -> None:
     names = np.array(args.names, object)
     labels = random.integers(0, len(names), args.rows)
     run = wandb.init(project="shapes", mode=args.mode)
-    log = TableLog(run, Writer(asynchronous=False), keep_local=args.keep_local)
+    log = TableLog(run, Worker("writer", asynchronous=False), keep_local=args.keep_local)
     noise = random.normal(0, 8, (args.size, args.size, 3))
     data = wandb.Table(["index", "image", "label"])
     for index, label in enumerate(labels.tolist()):

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from disteval.report import build_report
-from disteval.report.read import Version, read_run
+from disteval.report.build import build_report
+from disteval.report.read import StoredVersion, read_run
 from report.browser import NEEDS_CHROMIUM, choose, count, shown
 from report.running import HERE, log_runs
 
 pytestmark = NEEDS_CHROMIUM
 NAMES = ["worst", "several", "masks", "boxes"]
 SCREENSHOTS = HERE.parents[1] / "artifacts/report"
-Made = tuple[Path, list[Version]]
+Made = tuple[Path, list[StoredVersion]]
 
 
 @pytest.fixture(scope="module")

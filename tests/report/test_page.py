@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from disteval.report import build_report
-from disteval.report.read import Version, read_run
+from disteval.report.build import build_report
+from disteval.report.read import StoredVersion, read_run
 from report.browser import NEEDS_CHROMIUM, choose, count, shown
 from report.running import TOP, TRAIN, log_run
 
@@ -40,13 +40,15 @@ pytestmark = NEEDS_CHROMIUM
 @pytest.fixture(scope="module")
 def shapes(
     shapes_run: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[Version]]:
+) -> tuple[Path, list[StoredVersion]]:
     """A page of shapes in three epochs, and the tables that it shows."""
     path = build_report(shapes_run, tmp_path_factory.mktemp("page") / "report.html")
     return path, read_run(shapes_run).versions
 
 
-def rows_where(version: Version, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+def rows_where(
+    version: StoredVersion, wanted: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
     names = list(version.columns)
     rows = [
         dict(zip(names, cells, strict=True))
@@ -60,7 +62,7 @@ def is_wrong(row: dict[str, Any]) -> bool:
 
 
 def test_filter_by_class_and_result(
-    show: Callable[[Path], Page], shapes: tuple[Path, list[Version]]
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
 ) -> None:
     page, (*_, last) = show(shapes[0]), shapes[1]
     assert count(page) == 200
@@ -83,7 +85,7 @@ def test_filter_by_class_and_result(
 
 
 def test_sort_and_turn_pages(
-    show: Callable[[Path], Page], shapes: tuple[Path, list[Version]]
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
 ) -> None:
     page, (*_, last) = show(shapes[0]), shapes[1]
     for column in ("confidence", "loss"):
@@ -104,7 +106,7 @@ def test_sort_and_turn_pages(
 
 
 def test_compare_two_epochs(
-    show: Callable[[Path], Page], shapes: tuple[Path, list[Version]]
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
 ) -> None:
     page, (first, _, last) = show(shapes[0]), shapes[1]
     choose(page, "second", "Epoch 0")
@@ -136,7 +138,7 @@ def test_compare_two_epochs(
 
 
 def test_confusion_matrix_leads_to_its_samples(
-    show: Callable[[Path], Page], shapes: tuple[Path, list[Version]]
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
 ) -> None:
     page, (first, *_) = show(shapes[0]), shapes[1]
     choose(page, "first", "Epoch 0")
@@ -155,7 +157,7 @@ def test_confusion_matrix_leads_to_its_samples(
 
 
 def test_charts_choose_a_version(
-    show: Callable[[Path], Page], shapes: tuple[Path, list[Version]]
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
 ) -> None:
     page = show(shapes[0])
     titles = page.locator("#charts h3").all_inner_texts()
@@ -168,7 +170,7 @@ def test_charts_choose_a_version(
 
 
 def test_details_tell_all_epochs(
-    show: Callable[[Path], Page], shapes: tuple[Path, list[Version]]
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
 ) -> None:
     page, versions = show(shapes[0]), shapes[1]
     page.locator(".sample button.pictures").nth(3).click()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from disteval.errors import DistEvalError
-from disteval.report import build_report
+from disteval.report.build import build_report
 from disteval.report.read import find_run, read_run
 from disteval.tables import packages
 from multiproc.running import BIN, check

@@ -1,7 +1,7 @@
 """The job for Kubernetes, as far as it can be checked without a cluster.
 
 A strict parser knows the fields of the MPI Operator's v2beta1 and of Kubernetes that the job uses,
-and refuses any other. The rest is what the operator and `mpirun` need beyond it.
+and refuses any other. Other tests check what the operator and `mpirun` need in addition.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def job() -> dict[str, Any]:
 
 
 def role(job: dict[str, Any], name: str) -> dict[str, Any]:
-    """The pod of a role."""
+    """Returns the pod of a role."""
     return job["spec"]["mpiReplicaSpecs"][name]["template"]["spec"]
 
 

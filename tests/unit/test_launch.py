@@ -1,4 +1,4 @@
-"""The scripts in launch/, as far as they run without an installation."""
+"""The scripts in launch/, as far as they run without an installation, and the GitHub workflow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 TOP = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(
     [*TOP.glob("launch/*.sh"), TOP / "launch/slurm.sbatch", TOP / "tests/wheel.sh", TOP / ".ci/run"]
 )
-# What the scripts call besides bash's own commands.
+WORKFLOW = TOP / ".github/workflows/test.yml"
+# Programs that the scripts call.
 TOOLS = ["bash", "cat", "cksum", "dirname", "env", "grep", "hostname", "mktemp", "paste", "rm",
          "sort", "tr", "uname"]  # fmt: skip
 
@@ -28,7 +30,7 @@ def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the tree that was never set up."""
+    """A copy of the launchers, without an environment."""
     shutil.copytree(TOP / "launch", tmp_path / "tree/launch")
     shutil.copy(TOP / "pyproject.toml", tmp_path / "tree")
     return tmp_path / "tree"
@@ -36,7 +38,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder for PATH that has Python and the basic tools, and neither compiler nor cmake."""
+    """A folder for PATH with Python and basic tools, but without a compiler or cmake."""
     folder = tmp_path / "tools"
     folder.mkdir()
     for tool in TOOLS:
@@ -66,6 +68,50 @@ def test_shellcheck(script: Path) -> None:
 def test_scripts_are_executable() -> None:
     sourced = {"common.sh"}
     assert [s.name for s in SCRIPTS if not os.access(s, os.X_OK)] == sorted(sourced)
+
+
+def test_the_fast_lane_needs_no_horovod(tree: Path, tools: Path) -> None:
+    for linter in tree.glob("launch/lint_*.sh"):
+        linter.write_text("echo linter\n")
+    (tree / "launch/setup.sh").write_text('echo setup "$@"\n')
+    for program in ("ruff", "mypy", "pytest"):
+        add_script(tools, program, f'echo {program} "$@"')
+    result = run("bash", tree / "launch/test.sh", "--fast", env={"PATH": str(tools)})
+    assert result.returncode == 0, result.stderr
+    first, *linters, last = result.stdout.splitlines()
+    assert (first, last) == ("setup --test", "pytest --numprocesses 2 tests/unit")
+    types = ["mypy"] if sys.version_info >= (3, 11) else []
+    own = ["linter"] * len(list(tree.glob("launch/lint_*.sh")))
+    assert linters == ["ruff check .", "ruff format --check .", *types, *own]
+
+
+def test_the_workflow_runs_each_supported_python() -> None:
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    runs = {name: [step["run"] for step in job["steps"] if "run" in step]
+            for name, job in jobs.items()}  # fmt: skip
+    assert runs == {"fast": ["bash launch/test.sh --fast"], "all": ["bash launch/test.sh"]}
+    pythons = jobs["fast"]["strategy"]["matrix"]["python"]
+    assert pythons == ["3.10", "3.11", "3.12", "3.13"]
+    assert 'requires-python = ">=3.10,<3.14"' in (TOP / "pyproject.toml").read_text()
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="apt-get install npm")
+def test_the_linter_of_workflows_finds_a_mistake(tmp_path: Path) -> None:
+    wrong = tmp_path / "test.yml"
+    wrong.write_text(WORKFLOW.read_text().replace("matrix.python }}", "matrix.pyton }}"))
+    result = run("bash", TOP / "launch/lint_workflows.sh", wrong)
+    assert result.returncode == 1
+    assert '"pyton" is not defined' in result.stdout + result.stderr
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="apt-get install npm")
+def test_the_linter_of_scripts_finds_a_mistake(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.js"
+    wrong.write_text("export const same = (a) => a == nothing;\n")
+    result = run("bash", TOP / "launch/lint_js.sh", wrong)
+    assert result.returncode == 1
+    assert "'nothing' is not defined" in result.stdout
+    assert "eqeqeq" in result.stdout
 
 
 def test_setup_names_what_horovod_needs_before_anything_slow(tree: Path, tools: Path) -> None:
@@ -145,7 +191,7 @@ def test_several_hosts_need_a_number_of_ranks(tree: Path, tools: Path) -> None:
     assert "-np" in result.stderr
 
 
-# Instead of Python: says what this worker was told, in place of a training.
+# Takes the place of Python: prints the settings of this worker instead of training.
 WORKER = """
 [[ $1 != -c ]] || exit 0
 echo "$TF_CONFIG key=${WANDB_API_KEY:-none} keras2=$TF_USE_LEGACY_KERAS $*"
@@ -153,7 +199,7 @@ echo "$TF_CONFIG key=${WANDB_API_KEY:-none} keras2=$TF_USE_LEGACY_KERAS $*"
 
 
 def read_workers(output: str) -> dict[int, tuple[dict[str, object], str]]:
-    """The cluster of each worker, by its number, and the rest of what it says."""
+    """Returns the cluster of each worker by its number, and the rest of its line."""
     workers = {}
     for line in output.splitlines():
         config, end = json.JSONDecoder().raw_decode(line)
@@ -228,23 +274,16 @@ def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
 def test_train_help() -> None:
     result = run(sys.executable, TOP / "launch/train.py", "--help")
     assert result.returncode == 0, result.stderr
-    for option in (
-        "--dataset",
-        "--epochs",
-        "--batch-size",
-        "--learning-rate",
-        "--samples",
-        "--backend",
-        "--replicas",
-    ):
-        assert option in result.stdout
+    options = "dataset epochs batch-size learning-rate samples backend replicas"
+    for option in options.split():
+        assert f"--{option}" in result.stdout
 
 
 OFFLINE_RUN = """
 import wandb
 run = wandb.init(project="test", mode="offline")
 for epoch in range(2):
-    # Many long rows: the manifest of 900 files spans several blocks of W&B's file.
+    # So many files that the manifest spans several blocks of W&B's file.
     table = wandb.Table(["epoch", "score"], [[epoch, index / 3] for index in range(20)])
     artifact = wandb.Artifact(f"run_{run.id}_pred", type="evaluation")
     artifact.add(table, "eval_data")

@@ -1,4 +1,4 @@
-"""What the READMEs show works: the Python runs, and the commands and links exist."""
+"""What the documents show works: the Python runs, and commands, links and files exist."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import pytest
 import examples
 
 TOP = Path(__file__).resolve().parents[2]
-READMES = [TOP / "README.md", *TOP.glob("launch/README.md"), *TOP.glob("tests/**/README.md")]
+CONTRIBUTING = TOP / "CONTRIBUTING.md"
+READMES = [TOP / "README.md", CONTRIBUTING, *TOP.glob("launch/README.md"),
+           *TOP.glob("tests/**/README.md")]  # fmt: skip
 LINK = re.compile(r"\[[^]]*\]\(([^)#]+)[^)]*\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`")
-# What a command line starts with that this project has no file for.
+FILE = re.compile(r"[\w./-]+(/|\.(py|js|sh|md|yml|toml|ini))")
+# Programs of command lines that are not files of this project.
 PROGRAMS = {"apt", "apt-get", "cd", "horovodrun", "kubectl", "mypy", "pip", "pytest", "ruff",
             "sbatch", "docker", "source", "wandb", "export", "coverage"}  # fmt: skip
 
@@ -27,8 +30,20 @@ def name(path: Path) -> str:
     return str(path.relative_to(TOP))
 
 
+def test_every_file_in_contributing_exists() -> None:
+    names = [code for code in CODE.findall(CONTRIBUTING.read_text()) if FILE.fullmatch(code)]
+    assert len(set(names)) > 30
+    roots = TOP, TOP / "disteval", TOP / "tests/multiproc/faults", TOP / "tests/multiproc/scripts"
+    assert [name for name in names if not any((root / name).exists() for root in roots)] == []
+
+
+def test_contributing_names_every_room() -> None:
+    rooms = {f"{init.parent.name}/" for init in TOP.glob("disteval/*/__init__.py")}
+    assert rooms <= set(CODE.findall(CONTRIBUTING.read_text()))
+
+
 def test_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    # Padded, so that a traceback shows the lines of the README.
+    # Padded with empty lines, so that a traceback shows the line numbers of the README.
     script = ""
     for example in examples.read(TOP / "README.md"):
         if example.language == "python":
@@ -62,7 +77,7 @@ def test_links_lead_to_files(path: Path) -> None:
 
 
 def commands(path: Path) -> list[list[str]]:
-    """All command lines of a README: the lines of its blocks, and code that starts like one."""
+    """Returns the command lines of a README: those of its blocks, and of its inline code."""
     lines = [
         line
         for example in examples.read(path)
@@ -77,7 +92,7 @@ def commands(path: Path) -> list[list[str]]:
 
 
 def split(words: list[str]) -> list[list[str]]:
-    """Splits at `&&`, and takes off settings of variables."""
+    """Splits at `&&`, and removes the variables that a command sets."""
     parts: list[list[str]] = [[]]
     for word in words:
         if word == "&&":
@@ -101,7 +116,7 @@ def test_commands_exist(path: Path) -> None:
 
 @functools.cache
 def disteval_commands() -> set[str]:
-    """The commands of `python -m disteval`, as its help lists them."""
+    """Returns the commands that the help of `python -m disteval` lists."""
     done = subprocess.run(
         [sys.executable, "-m", "disteval", "--help"], cwd=TOP, capture_output=True, text=True
     )

@@ -43,7 +43,7 @@ def test_counting_goes_on_after_batches_that_others_trained() -> None:
     assert due(schedule, 3) == [12]
 
 
-def test_epochs_that_nobody_begins_are_noticed() -> None:
+def test_epochs_without_a_begin_are_noticed() -> None:
     schedule = Schedule(3)
     assert [b for _ in range(2) for b in range(4) if schedule.is_due(b)] == [2, 1]
     assert schedule.batches == 8

@@ -1,4 +1,4 @@
-"""Time and memory of an evaluation, for growing numbers of samples on a number of ranks."""
+"""Time and memory of an evaluation, for growing numbers of samples."""
 
 from __future__ import annotations
 

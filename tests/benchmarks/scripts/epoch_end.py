@@ -19,7 +19,7 @@ EPOCHS = 2 if QUICK else 7
 
 
 def timed(kind: type, taken: list[float]) -> type:
-    """Returns a callback that takes note of how long each end of an epoch takes."""
+    """Returns a callback that records how long each end of an epoch takes."""
 
     class Timed(kind):
         def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

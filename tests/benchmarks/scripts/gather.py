@@ -1,7 +1,7 @@
-"""The gather of an evaluation on two Horovod ranks, beside Horovod's own and those of peers.
+"""The gather of an evaluation on two Horovod ranks, beside Horovod's own and other libraries'.
 
-`predict.evaluate` runs as always, but for a loop that has its outputs ready, so that what is
-timed is the way of predictions to the chief, in dataset order.
+`run_evaluation` runs with a loop whose outputs are ready, so that only the transfer of predictions
+to the chief is timed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import disteval
 import replicas
 from benchmarks.measure import PeakMemory, emit, interleaved, medians, ratio
 from benchmarks.peers import peers
-from disteval import wire
-from disteval.loop import Loop
-from disteval.predict import evaluate
-from disteval.segments import OUTPUT_BYTES, Segment, shard_bounds
-from disteval.sources import ArraySource
+from disteval.data.sharding import OUTPUT_BYTES, Segment, shard_bounds
+from disteval.data.sources import ArraySource
+from disteval.inference import wire
+from disteval.inference.evaluation import run_evaluation
+from disteval.inference.loop import Loop
 
 QUICK = "--quick" in sys.argv
-# Peers are beside ours in a job of their own: with torch and its memory, all are slower there.
+# The comparison with peers is a job of its own: torch and its memory slow down all contenders.
 PEERS = "--peers" in sys.argv
 SECTION = "peers" if PEERS else "gather"
 REPETITIONS = 3 if QUICK else 9
-# Pickled objects take seconds.
+# For pickled objects, which take seconds.
 SLOW_REPETITIONS = 1 if QUICK else 3
 SCALE = 10 if QUICK else 1
 ROWS = 1_000_000 // SCALE
@@ -44,7 +44,7 @@ def barrier() -> None:
 
 
 class Ready(Loop):
-    """A loop whose outputs are there before it runs: rows of an array, or ragged rows."""
+    """A loop whose outputs are computed before it runs: rows of an array, or ragged rows."""
 
     def __init__(self, values: np.ndarray, lengths: np.ndarray | None) -> None:
         super().__init__(None, None, tf.distribute.get_strategy())
@@ -68,7 +68,7 @@ class Ready(Loop):
 
 
 def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) -> None:
-    """Compares all ways of bringing the rows of both ranks together."""
+    """Compares all ways to gather the rows of both ranks."""
     loop = Ready(values, lengths)
     rows = len(values if lengths is None else lengths)
     source = ArraySource(np.zeros((rows, 1), np.uint8), 1, None)
@@ -85,7 +85,7 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
     gather_seconds: list[float] = []
 
     def ours() -> Any:
-        evaluation = evaluate(
+        evaluation = run_evaluation(
             backend, lambda: (loop, source), step="gather", sync_weights="off", verbose=0
         )
         gather_seconds.append(evaluation.seconds["gather"])
@@ -93,8 +93,8 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
 
     def alltoall() -> None:
         for tensor in tensors:
-            splits = [len(tensor), *[0] * (size - 1)]
-            hvd.alltoall(tensor, splits=splits, name="bench.alltoall")[0].numpy()
+            rows_for_rank = [len(tensor), *[0] * (size - 1)]
+            hvd.alltoall(tensor, splits=rows_for_rank, name="bench.alltoall")[0].numpy()
 
     def allgather() -> None:
         for tensor in tensors:
@@ -106,10 +106,10 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
     elif backend.is_chief:
         np.testing.assert_array_equal(np.concatenate(result[:1000]), values[: ends[999]])
     del result
-    quick = {"ours": ours, "alltoall": alltoall, "allgather": allgather}
-    quick |= peers(own) if PEERS else {}
-    seconds = interleaved(quick, REPETITIONS, barrier=barrier)
-    # The status of each rank travels in any way; what follows is what its rows take.
+    contenders = {"ours": ours, "alltoall": alltoall, "allgather": allgather}
+    contenders |= peers(own) if PEERS else {}
+    seconds = interleaved(contenders, REPETITIONS, barrier=barrier)
+    # Every way needs an agreement first, so that only the gather of the rows is compared.
     seconds["with agreement"] = seconds["ours"]
     seconds["ours"] = gather_seconds[-REPETITIONS:]
     seconds |= interleaved(
@@ -129,7 +129,7 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
 
 
 def measure_memory() -> None:
-    """Compares the chief's peak with the predictions that it gets; no warm-up in the same form."""
+    """Compares the chief's peak memory with the size of the gathered predictions."""
     columns = 5000
 
     def wide(outputs: tf.Tensor, batch: Any) -> tf.Tensor:

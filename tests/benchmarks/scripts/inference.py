@@ -15,7 +15,7 @@ from benchmarks.measure import emit, interleaved, medians, ratio
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 3 if QUICK else 9
-# Model, samples, and of them those that the one-by-one loop takes: its time is linear in them.
+# Model, samples, and samples for the one-by-one loop, whose time is linear in their number.
 CASES = {
     "small CNN": (models.small_cnn, 20_000, 500 if QUICK else 2000),
     "MLP, 1,000 features": (models.mlp, 4000 if QUICK else 20_000, 500 if QUICK else 2000),
@@ -24,7 +24,7 @@ CASES = {
 
 
 def one_by_one(model: Any, x: np.ndarray) -> list[int]:
-    """The inference of W&B's tutorial on `WandbEvalCallback`."""
+    """Predicts as in W&B's tutorial on `WandbEvalCallback`."""
     predictions = []
     for image in tf.data.Dataset.from_tensor_slices(x):
         prediction = model(tf.expand_dims(image, axis=0))
@@ -33,7 +33,7 @@ def one_by_one(model: Any, x: np.ndarray) -> list[int]:
 
 
 def loop_by_hand(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """What nothing can beat: a loop in the graph over the whole input, and nothing around it."""
+    """Returns the fastest inference there can be: a bare loop in the graph over the whole input."""
 
     @tf.function
     def loop(x: tf.Tensor) -> tf.Tensor:
@@ -74,6 +74,6 @@ for name, (build, samples, few) in CASES.items():
              **details)  # fmt: skip
         emit("inference", case, "ours / loop by hand", ratio(ours, seconds["loop by hand"]))
         if "one by one" in seconds:
-            # It ran at another time than the others, so that no repetition is another's neighbour.
+            # A ratio of medians, since it did not run in turn with the others.
             value = details["seconds"]["one by one"] / details["seconds"]["ours"]
             emit("inference", case, "one by one / ours", value)

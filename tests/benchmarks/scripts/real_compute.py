@@ -1,4 +1,4 @@
-"""Two ranks of one thread each, beside two processes that compute as much and never talk."""
+"""Two ranks of one thread each, compared with two processes that never communicate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ half = x[: len(x) // backend.size]
 
 
 def timed(data: object, engine: str) -> float:
-    """Returns the seconds of the slowest rank; all start together."""
+    """Returns the seconds of the slowest rank; all ranks start together."""
     backend.agree("a barrier")
     started = time.perf_counter()
     if data is not None:

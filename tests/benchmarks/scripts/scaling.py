@@ -1,6 +1,6 @@
-"""Speed-up over one replica of the same job, with a device that is simulated by a sleep.
+"""Speed-up over one replica, with devices that are simulated by a sleep.
 
-All contenders are in one job: the whole data on all replicas, and on one of them alone.
+All contenders run in one job: the whole data on all replicas, and on one replica alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.measure import emit, interleaved, medians, ratio
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 2 if QUICK else 3
-# The simulated time on one replica is 2 or 10 seconds, so that the time around it counts less.
+# The simulated time on one replica is 2 or 10 seconds, so that overhead matters less.
 BATCHES, SECONDS, BATCH_SIZE = (128, 0.016, 8) if QUICK else (512, 0.02, 8)
 
 strategy = replicas.start()

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multiproc.faults.raising import Batches
+from multiproc.faults.raising import FailingBatches
 from multiproc.faults.training import Eval, Training, X, Y, keras
 
 
@@ -41,7 +41,7 @@ def killed_before_training(training: Training) -> None:
     training.fit()
 
 
-class EndingBatches(Batches):
+class EndingBatches(FailingBatches):
     """Batches whose last one ends the process."""
 
     def __init__(self, training: Training, kind: signal.Signals) -> None:

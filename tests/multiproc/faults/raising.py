@@ -125,7 +125,7 @@ def generator_raises(training: Training) -> None:
     training.fit(dataset, before=[training.at("on_epoch_end", 1, batches.fail)])
 
 
-class Batches(keras.utils.Sequence):
+class FailingBatches(keras.utils.Sequence):
     """Batches of 4, whose last one fails if that is asked for."""
 
     def __init__(self, seconds: float = 0, count: int = SAMPLES // 4) -> None:
@@ -152,12 +152,12 @@ class Batches(keras.utils.Sequence):
 
 
 def py_dataset_raises(training: Training) -> None:
-    batches = Batches()
+    batches = FailingBatches()
     training.fit(batches, before=[training.at("on_epoch_end", 1, batches.start)])
 
 
 def py_dataset_runs_out_of_memory(training: Training) -> None:
-    class Large(Batches):
+    class Large(FailingBatches):
         def fail(self):
             np.ones(1 << 50)
 
@@ -178,7 +178,7 @@ def function_raises(training: Training) -> None:
 
 
 def fails_beside_a_slow_model(training: Training) -> None:
-    batches = Batches(count=200)
+    batches = FailingBatches(count=200)
     slow = tf.Variable(0.0)
 
     def work(x: np.ndarray, seconds: np.ndarray) -> np.ndarray:
@@ -199,7 +199,7 @@ def fails_beside_a_slow_model(training: Training) -> None:
 
 
 def fails_beside_a_slow_pipeline(training: Training) -> None:
-    batches = Batches(0.02 if training.is_origin else 0.25, count=200)
+    batches = FailingBatches(0.02 if training.is_origin else 0.25, count=200)
     before = [
         training.at("on_epoch_end", 0, batches.start)
         if training.is_origin

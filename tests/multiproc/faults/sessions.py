@@ -22,12 +22,10 @@ from typing import Any
 
 import horovod.tensorflow  # noqa: F401
 import psutil
-from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
-from horovod.runner.gloo_run import create_run_env_vars, create_slot_env_vars
-from horovod.runner.http.http_server import RendezvousServer
 
-import disteval  # noqa: F401
+import disteval.callback  # noqa: F401
 from multiproc.faults.cases import CASES, Case
+from multiproc.running import rendezvous
 
 # Seconds that a session may take in addition to the bound of its case: start, training.
 EXTRA_SECONDS = 90
@@ -48,20 +46,17 @@ def session(case: Case, backend: str, replicas: int) -> Callable[[], None] | Non
     """Runs a case and prints how its ranks ended; in a rank, returns what it has to do."""
     size = replicas if backend == "horovod" else 1
     directory = Path(tempfile.mkdtemp(prefix="disteval-fault-"))
-    plan = get_host_assignments(parse_hosts(f"localhost:{size}"), size)
-    server = RendezvousServer()
-    network = create_run_env_vars("127.0.0.1", ["lo"], str(server.start()))
-    server.init(plan)
+    server, environments = rendezvous(size)
     ranks = []
-    for slot in plan:
+    for rank, environment in enumerate(environments):
         pid = os.fork()
         if not pid:
-            os.environ.update(network | create_slot_env_vars(slot))
+            os.environ.update(environment)
             os.environ["DISTEVAL_TEST_BACKEND"] = backend
             os.environ["DISTEVAL_TEST_REPLICAS"] = str(replicas)
             # Horovod's own patience with a stopped rank, at the end of a process; 30 by default.
             os.environ["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "10"
-            return functools.partial(run, case, directory, slot.rank, size)
+            return functools.partial(run, case, directory, rank, size)
         ranks.append(psutil.Process(pid))
     ends = wait(ranks, [size - 1] if case.ending == "stopped" else [], EXTRA_SECONDS + case.within)
     server.stop()

@@ -63,7 +63,9 @@ def test_the_table_in_the_readme_is_that_of_the_cases() -> None:
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSTOP])
 def test_no_process_is_left_under_horovodrun(kind: signal.Signals, tmp_path: Path) -> None:
-    done = run(HERE / "one_rank_ends.py", int(kind), tmp_path, launch=("horovod", 2), timeout=100)
+    done = run(
+        HERE / "one_rank_ends.py", int(kind), tmp_path, launch=("horovodrun", 2), timeout=100
+    )
     assert done.returncode != 0
     pids = [int(path.name) for path in tmp_path.iterdir()]
     assert len(pids) == 2, done.stdout

@@ -103,7 +103,8 @@ def mixed_precision() -> None:
     model, callback = compiled(dense(dtype="mixed_float16")), Eval()
     fit(model, [callback])
     assert not engine.is_chief or callback.predictions.dtype == np.float16
-    check(callback, model(X))
+    # Where the processor computes in float16, the last bit depends on the size of the batch.
+    check(callback, model(X), atol=4 * np.finfo(np.float16).eps)
 
 
 def custom_predict_step() -> None:
@@ -174,7 +175,7 @@ def model_built_outside_the_scope() -> None:
     keras.utils.set_random_seed(0)
     model = compiled(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
     if replicas.BACKEND == "mirrored":
-        with pytest.raises(disteval.DistEvalError, match=r"Build it in `with strategy.scope\(\):`"):
+        with pytest.raises(disteval.DistEvalError, match=r"built in `with strategy.scope\(\):`"):
             fit(model, [Eval()])
     callback = Eval(backend="auto")
     fit(model, [callback])

@@ -26,7 +26,7 @@ held: list[float] = []
 
 class Row(disteval.DistEvalCallback):
     def add_ground_truth(self, logs=None):
-        # What a foreign key leads to does not matter for its cost.
+        # The cost of a foreign key does not depend on the row that it refers to.
         for index, (x, label) in enumerate(self.samples()):
             self.data_table.add_data(index, f"sample {x}", label)
 
@@ -35,13 +35,13 @@ class Row(disteval.DistEvalCallback):
 
     def on_epoch_begin(self, epoch, logs=None):
         # A version is built faster than an epoch of a training that is worth it.
-        self._writer.drain()
+        self._publisher.finish()
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         started = time.perf_counter()
         super().on_epoch_end(epoch, logs)
-        phases = self._newest.metadata["seconds"]
+        phases = self._publisher.newest.metadata["seconds"]
         held.append(time.perf_counter() - started - phases["inference"] - phases["gather"])
 
 
@@ -69,9 +69,9 @@ def cpu_seconds_of_base() -> float:
 
 
 def cpu_seconds_of_row(callback: Row) -> float:
-    """The same for `ROWS`, with what it takes to get them to disk."""
+    """The same for `ROWS`, and also to write them to disk."""
     started = time.thread_time()
-    callback._build_pred_table_behind(callback._newest)
+    callback._publisher._build_pred_table(callback._publisher.newest)
     return time.thread_time() - started
 
 

@@ -15,7 +15,7 @@ import wandb
 
 import disteval
 import replicas
-from disteval.segments import shard_bounds
+from disteval.data.sharding import shard_bounds
 
 # 200 MB of predictions from 40 kB of input, so that next to nothing else takes memory.
 SAMPLES, VALUES = 10_000, 5_000

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 import disteval
 import replicas
-from disteval.loop import Loop
-from disteval.segments import Segment
+from disteval.data.sharding import Segment
+from disteval.inference.loop import Loop
+from sample_data import Batches, striped
 
 strategy = replicas.start()
 chief = disteval.get_backend(replicas.BACKEND).is_chief
@@ -57,17 +58,6 @@ def every_number_of_samples() -> None:
 def every_source() -> None:
     dataset = tf.data.Dataset.from_tensor_slices((X, Y))
 
-    def shards(index: int, count: int) -> tf.data.Dataset:
-        numbers = np.arange(index, 300, count)
-        return tf.data.Dataset.from_tensor_slices((numbers, (X[numbers], Y[numbers])))
-
-    class Batches(keras.utils.Sequence):
-        def __len__(self) -> int:
-            return 43
-
-        def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-            return X[7 * i : 7 * i + 7], Y[7 * i : 7 * i + 7]
-
     sources = {
         "x alone": X,
         "x, y, sample_weight": (X, Y, np.ones(300)),
@@ -78,9 +68,9 @@ def every_source() -> None:
         "dataset of unknown length": dataset.filter(lambda x, y: True),
         "dataset of x alone": tf.data.Dataset.from_tensor_slices(X).batch(50),
         "shuffled batch sizes": dataset.batch(7).concatenate(dataset.batch(3)),
-        "PyDataset": Batches(),
-        "function": shards,
-        "batched function": lambda index, count: shards(index, count).batch(11),
+        "PyDataset": Batches((X, Y), 7),
+        "function": striped((X, Y)),
+        "batched function": lambda *shard: striped((X, Y))(*shard).batch(11),
     }
     for name, source in sources.items():
         for n in (None, 1, 2, 10, 150):

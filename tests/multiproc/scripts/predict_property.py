@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import disteval
 import replicas
+from sample_data import Batches, striped
 
 strategy = replicas.start()
 chief = disteval.get_backend(replicas.BACKEND).is_chief
@@ -105,40 +106,17 @@ def assert_equal(got: Any, want: Any) -> None:
         assert_equal(one, other)
 
 
-class Batches(keras.utils.Sequence):
-    """The first `count` samples in batches of `size`."""
-
-    def __init__(self, count: int, size: int) -> None:
-        super().__init__()
-        self.count, self.size = count, size
-
-    def __len__(self) -> int:
-        return -(-self.count // self.size)
-
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = slice(i * self.size, min((i + 1) * self.size, self.count))
-        return X[rows], Y[rows]
-
-
 def dataset(count: int) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((X[:count], Y[:count]))
-
-
-def striped(count: int) -> Callable[[int, int], tf.data.Dataset]:
-    def shards(index: int, of: int) -> tf.data.Dataset:
-        numbers = np.arange(index, count, of)
-        return tf.data.Dataset.from_tensor_slices((numbers, (X[numbers], Y[numbers])))
-
-    return shards
 
 
 SOURCES: dict[str, Callable[[int, int], Any]] = {
     "arrays": lambda n, size: (X[:n], Y[:n]),
     "dataset": lambda n, size: dataset(n),
     "batched dataset": lambda n, size: dataset(n).batch(size),
-    "PyDataset": Batches,
-    "function": lambda n, size: striped(n),
-    "batched function": lambda n, size: lambda index, of: striped(n)(index, of).batch(size),
+    "PyDataset": lambda n, size: Batches((X[:n], Y[:n]), size),
+    "function": lambda n, size: striped((X[:n], Y[:n])),
+    "batched function": lambda n, size: lambda *shard: striped((X[:n], Y[:n]))(*shard).batch(size),
 }
 
 

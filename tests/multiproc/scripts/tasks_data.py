@@ -1,4 +1,4 @@
-"""Real digits, alone and pasted on canvases, and models of them whose weights are set by hand."""
+"""Real digits, alone and pasted on canvases, and models whose weights are set by hand."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAMES = [f"digit {i}" for i in range(10)]
 
 
 def canvases(count: int) -> dict[str, np.ndarray]:
-    """Digits on canvases of 3 x 3 cells, one at most in each, somewhere in its cell.
+    """Returns digits on canvases of 3 x 3 cells, with at most one digit at random in each cell.
 
     Returns:
-        `images` (float32, 0 to 1), `masks` (uint8: 0, the digit + 1, or 255 where there is a
+        `images` (float32, 0 to 1), `masks` (uint8: 0, the digit + 1, or 255 for pixels with
         little ink), `boxes` (float32, xyxy, padded with -1) and `classes` (padded with -1).
     """
     random = np.random.default_rng(0)
@@ -44,26 +44,26 @@ def canvases(count: int) -> dict[str, np.ndarray]:
 
 
 def templates() -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of the linear classifier that takes the nearest mean of a class."""
+    """Returns kernel and bias of the linear classifier that predicts the nearest class mean."""
     means = np.stack([DIGITS[i == LABELS].mean(axis=0).reshape(-1) for i in range(10)], axis=1)
     return means, -np.square(means).sum(axis=0) / 2
 
 
 def classifier(classes: int = 10) -> keras.Model:
-    """Logits of the digits; the further classes are never right."""
+    """Returns a model with logits of the digits; classes above 9 have no samples."""
     kernel, bias = templates()
-    more = classes - 10
+    unused = classes - 10
     dense = keras.layers.Dense(classes)
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), dense])
-    kernel = np.concatenate([kernel, np.zeros((64, more))], axis=1)
-    dense.set_weights([kernel, np.concatenate([bias, np.full(more, -5.0)])])
+    kernel = np.concatenate([kernel, np.zeros((64, unused))], axis=1)
+    dense.set_weights([kernel, np.concatenate([bias, np.full(unused, -5.0)])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.0), loss)
     return model
 
 
 def mixed(count: int) -> tf.data.Dataset:
-    """Batches of inputs of all kinds, and whether the digit is at least 5, one-hot."""
+    """Returns inputs of all kinds, with one-hot labels: whether the digit is at least 5."""
     photos = np.repeat(DIGITS[:count] * 2 - 1, 3, axis=-1)
     facts = DIGITS[:count].mean(axis=2)[:, :3, 0]
     facts[0, 1] = np.nan
@@ -74,7 +74,7 @@ def mixed(count: int) -> tf.data.Dataset:
 
 
 def mixed_classifier() -> keras.Model:
-    """Takes what `mixed` yields; the text is a scalar, to which Keras adds a dimension."""
+    """Returns a model for `mixed`, where text is a scalar to which Keras adds a dimension."""
     photo, depth = keras.Input((8, 8, 3), name="photo"), keras.Input((8, 8, 1), name="depth")
     note, facts = keras.Input((1,), dtype="string", name="note"), keras.Input((3,), name="facts")
     tokens = keras.layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=3)(note)
@@ -87,7 +87,7 @@ def mixed_classifier() -> keras.Model:
 
 
 def regressor() -> keras.Model:
-    """Least squares on scikit-learn's diabetes data."""
+    """Returns the least-squares fit of scikit-learn's diabetes data."""
     x, y = load_diabetes(return_X_y=True)
     weights = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)[0]
     dense = keras.layers.Dense(1)
@@ -98,7 +98,7 @@ def regressor() -> keras.Model:
 
 
 def segmenter() -> keras.Model:
-    """A digit where there is ink, and which one by the templates around the pixel."""
+    """Returns a model that finds digits where there is ink, by the templates around the pixel."""
     kernel, bias = templates()
     conv = keras.layers.Conv2D(11, 8, padding="same")
     model = keras.Sequential([keras.Input((CANVAS, CANVAS, 1)), conv])
@@ -110,7 +110,7 @@ def segmenter() -> keras.Model:
 
 
 class Detector(keras.Model):
-    """Looks at each cell of the canvas, and finds a digit at its center."""
+    """Predicts a digit at the center of each cell of a canvas, with a score by its ink."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Runs each ready-made evaluator, and prints the metrics of its predictions by other means."""
+"""Runs each ready-made evaluator, and prints its metrics by scikit-learn or pycocotools."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ expected: dict[str, dict[str, float]] = {}
 
 
 def train(
-    task: str, build: Callable[[], tf.keras.Model], x: object, y: object, evaluation: object
+    build: Callable[[], tf.keras.Model], x: object, y: object, evaluation: object
 ) -> tf.keras.Model:
     with strategy.scope():
         model = build()
@@ -57,7 +57,7 @@ def classification() -> None:
         log_probabilities=True,
         backend=replicas.BACKEND,
     )
-    model = train("classification", data.classifier, x[:64], y[:64], evaluation)
+    model = train(data.classifier, x[:64], y[:64], evaluation)
     probabilities = tf.nn.softmax(model.predict(x, verbose=0)).numpy() if chief else None
 
     def values() -> dict[str, float]:
@@ -80,12 +80,12 @@ def wide_classification() -> None:
     start("wide")
     x, y = data.DIGITS[:200], data.LABELS[:200]
     evaluation = disteval.ClassificationEval((x, y), top_k=3, backend=replicas.BACKEND)
-    train("wide", lambda: data.classifier(1000), x[:64], y[:64], evaluation)
+    train(lambda: data.classifier(1000), x[:64], y[:64], evaluation)
     finish("wide", lambda: {})
 
 
 def worst() -> None:
-    """The model learns, so that other samples are the worst ones in each version."""
+    """Trains a model that learns, so that each version has other worst samples."""
     start("worst")
     x, y = data.DIGITS[:200], data.LABELS[:200]
     evaluation = disteval.ClassificationEval(
@@ -97,18 +97,18 @@ def worst() -> None:
         model.optimizer.learning_rate = 1.0
         return model
 
-    train("worst", build, x, y, evaluation)
+    train(build, x, y, evaluation)
     finish("worst", lambda: {})
 
 
 def mixed() -> None:
-    """A dataset of images, text and numbers, with labels one-hot."""
+    """Evaluates a dataset of images, text and numbers, with one-hot labels."""
     start("mixed")
     dataset = data.mixed(100)
     evaluation = disteval.ClassificationEval(
         dataset, class_names=["low", "high"], image_key="photo", backend=replicas.BACKEND
     )
-    model = train("mixed", data.mixed_classifier, dataset.take(1), None, evaluation)
+    model = train(data.mixed_classifier, dataset.take(1), None, evaluation)
 
     def values() -> dict[str, float]:
         y = data.LABELS[:100] >= 5
@@ -125,7 +125,7 @@ def regression() -> None:
     start("regression")
     x, y = load_diabetes(return_X_y=True)
     evaluation = disteval.RegressionEval((x, y), backend=replicas.BACKEND)
-    train("regression", data.regressor, x[:64], y[:64], evaluation)
+    train(data.regressor, x[:64], y[:64], evaluation)
 
     def values() -> dict[str, float]:
         predicted = evaluation.predictions
@@ -151,7 +151,7 @@ def segmentation() -> None:
         num_rows=10,
         backend=replicas.BACKEND,
     )
-    train("segmentation", data.segmenter, x[:8], y[:8], evaluation)
+    train(data.segmenter, x[:8], y[:8], evaluation)
 
     def values() -> dict[str, float]:
         counted = y != data.IGNORED
@@ -181,12 +181,11 @@ def detection() -> None:
         panel=True,
         backend=replicas.BACKEND,
     )
-    train("detection", data.detector, x[:8], {name: part[:8] for name, part in y.items()},
-          evaluation)  # fmt: skip
+    train(data.detector, x[:8], {name: leaf[:8] for name, leaf in y.items()}, evaluation)
     finish("detection", lambda: pycocotools_metrics(y, evaluation.predictions))
 
 
-def pycocotools_metrics(truth: dict[str, np.ndarray], found: dict) -> dict[str, float]:
+def pycocotools_metrics(truth: dict[str, np.ndarray], predicted: dict) -> dict[str, float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -214,7 +213,7 @@ def pycocotools_metrics(truth: dict[str, np.ndarray], found: dict) -> dict[str, 
             "annotations": [{**one, "id": i + 1} for i, one in enumerate(true)],
         }
         coco.createIndex()
-        results = annotations(found["boxes"], found["classes"], found["scores"])
+        results = annotations(predicted["boxes"], predicted["classes"], predicted["scores"])
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()

@@ -1,0 +1,101 @@
+"""Whether the validation data comes in one order: at each pass, and on each rank."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from disteval.data.sharding import WHOLE, Shard
+from disteval.data.sources import ArraySource, FunctionSource, Source
+from disteval.errors import DataOrderError
+
+# Numbers of the batches that are compared. The first batches show a shuffled dataset; the later
+# ones show an order that depends on timing. Reading all would cost as much as an evaluation.
+COMPARED = (*range(8), 15, 31, 63)
+# How many rows of an array are compared.
+COMPARED_ROWS = 64
+
+
+def check_passes(source: Source, rank: int, size: int) -> str | None:
+    """Compares two passes over the data.
+
+    Returns:
+        A digest of the data, equal on all ranks that read the same data in the same order; `None`
+        for function sources, of which each rank reads other data.
+
+    Raises:
+        DataOrderError: The passes differ.
+    """
+    if isinstance(source, ArraySource):
+        return _digest_rows(source)
+    own = isinstance(source, FunctionSource)
+    passes = [_digest(source, Shard(rank, size) if own else WHOLE) for _ in range(2)]
+    if passes[0] != passes[1]:
+        raise DataOrderError(
+            "validation_data comes in another order, or with other values, at each pass. "
+            "Expected: the same samples in the same order, so that row i of both tables is one "
+            "sample. Most likely there is a `dataset.shuffle(...)` in it: remove it, or use "
+            "shuffle(..., seed=..., reshuffle_each_iteration=False). Random augmentation has the "
+            "same effect."
+        )
+    return None if own else passes[0]
+
+
+def check_ranks(digests: Sequence[str | None]) -> None:
+    """Compares what `check_passes` returned on each rank, in rank order.
+
+    Raises:
+        DataOrderError: The ranks differ.
+    """
+    different = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
+    if different:
+        raise DataOrderError(
+            f"validation_data differs between rank 0 and ranks {different}, in its values or in "
+            "their order. Expected: the same on every rank, so that the shards cover each sample "
+            "once. Most likely each rank shuffles it with another seed (`dataset.shuffle(...)`, "
+            "`np.random.permutation`), or reads a part of its own: give every rank all of it, or "
+            "a function fn(shard_index, num_shards)."
+        )
+
+
+def check_length(num_samples: int, expected: int | None, step: str) -> None:
+    """Compares the number of samples with that of the last evaluation, on every rank alike.
+
+    Raises:
+        DataOrderError: They differ.
+    """
+    if expected is not None and num_samples != expected:
+        raise DataOrderError(
+            f"validation_data has {num_samples} samples in {step}, and had {expected} before. "
+            "Expected: the same number at each pass, so that the tables compare."
+        )
+
+
+def _digest(source: Source, shard: Shard) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    batches = itertools.islice(source.batches(shard), COMPARED[-1] + 1)
+    for i, (index, batch) in enumerate(batches):
+        if i in COMPARED:
+            digest.update(repr(np.asarray(index).tolist()).encode())
+            _update(digest, batch)
+    return digest.hexdigest()
+
+
+def _digest_rows(source: ArraySource) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for i in np.unique(np.linspace(0, source.num_samples - 1, COMPARED_ROWS, dtype=np.int64)):
+        _update(digest, source.rows(i, i + 1))
+    digest.update(str(source.num_samples).encode())
+    return digest.hexdigest()
+
+
+def _update(digest: Any, batch: Any) -> None:
+    for leaf in tf.nest.flatten(batch, expand_composites=True):
+        array = np.asarray(leaf)
+        digest.update(repr((array.shape, array.dtype.name)).encode())
+        digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())

@@ -1,0 +1,247 @@
+"""Validation data as a `Source`: the shards of all ranks, and the samples, in one order."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from disteval.data.batches import (
+    as_floatx,
+    cut,
+    first_row,
+    kept,
+    num_bytes,
+    num_rows,
+    on_host,
+    same_shapes,
+    split_element,
+)
+from disteval.data.sharding import WHOLE, Pace, Segment, Shard, join, parts
+from disteval.errors import DataError
+
+EXPECTED = (
+    "Expected: (x, y) or (x, y, sample_weight) of arrays or nests of arrays, a finite "
+    "tf.data.Dataset, a keras.utils.PyDataset, or a function fn(shard_index, num_shards) that "
+    "returns a tf.data.Dataset of (index, (x, y))."
+)
+
+
+class Source(abc.ABC):
+    """Validation data that can be read as shards and as samples, in one order.
+
+    Attributes:
+        num_samples: How many samples to read at most; `None` for all.
+    """
+
+    num_samples: int | None
+
+    @abc.abstractmethod
+    def batches(self, shard: Shard) -> Iterator[tuple[int | np.ndarray, Any]]:
+        """Yields the batches of a shard.
+
+        Yields:
+            The number of the first sample of a batch whose samples are consecutive, or the number
+            of each sample (int64 of shape `(rows,)`), and the batch.
+        """
+
+    @abc.abstractmethod
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        """Yields `(x, y)` of each sample, in dataset order; y is `None` if there are no targets."""
+
+    def capacity(self) -> int | None:
+        """Returns an upper bound of the number of samples; `None` if only reading would tell."""
+        return None
+
+    def first(self) -> Any:
+        """Returns the first batch of the data, whichever rank evaluates it.
+
+        Raises:
+            DataError: There is no sample.
+        """
+        for _, batch in self.batches(WHOLE):
+            return batch
+        raise DataError("validation_data is empty. Expected: at least one sample.")
+
+    def rounds(self, shard: Shard, num_replicas: int, pace: Pace) -> Iterator[list[Segment]]:
+        """Yields the rounds of a shard: a segment for each replica of the process.
+
+        A round has fewer segments if there are fewer batches than replicas.
+        """
+        batches = self.batches(shard)
+        for batch in batches:
+            limit = num_replicas * pace.batches(num_bytes(batch[1]))
+            taken = [batch, *itertools.islice(batches, limit - 1)]
+            for run in same_shapes(taken):
+                yield [join(run[start:stop]) for start, stop in parts(len(run), num_replicas)]
+
+
+class ArraySource(Source):
+    """Nests of arrays, of which a rank reads its own rows only."""
+
+    def __init__(self, arrays: Any, batch_size: int, num_samples: int | None) -> None:
+        lengths = [num_rows(leaf) for leaf in _array_leaves(arrays)]
+        if len(set(lengths)) > 1:
+            raise DataError(
+                "The arrays of validation_data have unequal lengths. Received: "
+                f"{', '.join(map(str, lengths))} rows (x first). Expected: equally many in each."
+            )
+        self.arrays = arrays
+        self.batch_size = batch_size
+        self.num_samples: int = min(lengths[0], num_samples or lengths[0])
+        if not self.num_samples:
+            raise DataError("validation_data is empty. Expected: at least one sample.")
+
+    def capacity(self) -> int:
+        return self.num_samples
+
+    def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
+        start, stop = shard.bounds(self.num_samples)
+        for begin in range(start, stop, self.batch_size):
+            yield begin, self.rows(begin, min(begin + self.batch_size, stop))
+
+    def rounds(self, shard: Shard, num_replicas: int, pace: Pace) -> Iterator[list[Segment]]:
+        # A segment is one slice of the arrays, so that no batches have to be joined.
+        begin, end = shard.bounds(self.num_samples)
+        while begin < end:
+            batch_bytes = num_bytes(self.rows(begin, begin + 1)) * self.batch_size
+            limit = num_replicas * pace.batches(batch_bytes) * self.batch_size
+            rows = min(limit, end - begin)
+            bounds = parts(rows, num_replicas)
+            yield [self._segment(begin + low, begin + high) for low, high in bounds]
+            begin += rows
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        for i in range(self.num_samples):
+            # A slice goes by position, also in a column of a data frame, which has labels.
+            sample = tf.nest.map_structure(lambda a, i=i: a[i : i + 1], self.arrays)
+            yield split_element(tf.nest.map_structure(first_row, sample))
+
+    def _segment(self, start: int, stop: int) -> Segment:
+        offsets = np.append(np.arange(0, stop - start, self.batch_size), stop - start)
+        return Segment(np.arange(start, stop), self.rows(start, stop), offsets)
+
+    def rows(self, start: int, stop: int) -> Any:
+        """Returns samples `start` to `stop - 1` as a batch."""
+        return tf.nest.map_structure(lambda a: as_floatx(a[start:stop]), self.arrays)
+
+
+class DatasetSource(Source):
+    """A finite `tf.data.Dataset`, batched or not; ranks take turns by batch."""
+
+    def __init__(
+        self, dataset: tf.data.Dataset, batched: bool, batch_size: int, num_samples: int | None
+    ) -> None:
+        cardinality = int(dataset.cardinality())
+        if cardinality == tf.data.INFINITE_CARDINALITY and num_samples is None:
+            raise DataError(
+                "validation_data is an infinite tf.data.Dataset. Expected: a finite one; remove "
+                "`.repeat()`, or set num_samples."
+            )
+        if cardinality == 0:
+            raise DataError("validation_data is an empty tf.data.Dataset. Expected: samples.")
+        self.dataset = dataset
+        self.batched = batched
+        self.batch_size = batch_size
+        self.num_samples = num_samples
+
+    def capacity(self) -> int | None:
+        count = int(self.dataset.cardinality())
+        if self.batched:
+            # The size of all batches but the last, if the shape of any tensor tells it.
+            sizes = [spec.shape[0] for spec in tf.nest.flatten(self.dataset.element_spec)]
+            count *= next(filter(None, sizes), 0)
+        if count <= 0:  # unknown or infinite
+            return None
+        return count if self.num_samples is None else min(count, self.num_samples)
+
+    def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
+        dataset = self.dataset
+        if not self.batched:
+            dataset = dataset.take(self.num_samples or -1).batch(self.batch_size)
+        turns, start = shard.turns(), 0
+        # Every rank reads all batches, since their sizes tell which samples a batch holds.
+        for i, batch in enumerate(_in_order(dataset)):
+            if self.num_samples is not None and start >= self.num_samples:
+                return
+            if turns[i % len(turns)]:
+                rows = self.num_samples - start if self.num_samples is not None else None
+                yield start, batch if rows is None else cut(batch, rows)
+            start += num_rows(batch)
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        dataset = self.dataset.unbatch() if self.batched else self.dataset
+        for element in _in_order(dataset.take(self.num_samples or -1)):
+            yield split_element(tf.nest.map_structure(on_host, element))
+
+
+class FunctionSource(Source):
+    """Input that is sharded at its source: `fn(shard_index, num_shards)`."""
+
+    def __init__(
+        self, fn: Callable[[int, int], tf.data.Dataset], batch_size: int, num_samples: int | None
+    ) -> None:
+        self.fn = fn
+        self.batch_size = batch_size
+        self.num_samples = num_samples
+
+    def batches(self, shard: Shard) -> Iterator[tuple[np.ndarray, Any]]:
+        dataset = self._dataset(shard.rank, shard.size)
+        if not dataset.element_spec[0].shape.rank:
+            dataset = dataset.batch(self.batch_size)
+        for index, batch in _in_order(dataset):
+            index = np.asarray(index, np.int64)
+            if self.num_samples is not None:
+                keep = index < self.num_samples
+                index = index[keep]
+                batch = tf.nest.map_structure(lambda a, keep=keep: kept(a, keep), batch)
+            if len(index):
+                yield index, batch
+
+    def samples(self) -> Iterator[tuple[Any, Any]]:
+        dataset = self._dataset(0, 1)
+        if dataset.element_spec[0].shape.rank:
+            dataset = dataset.unbatch()
+        for i, (index, element) in enumerate(_in_order(dataset.take(self.num_samples or -1))):
+            if int(index) != i:
+                raise DataError(
+                    f"fn(0, 1) yields sample {int(index)} at position {i}. Expected: the samples "
+                    "0, 1, 2, ... in order when there is one shard."
+                )
+            yield split_element(tf.nest.map_structure(on_host, element))
+
+    def _dataset(self, shard_index: int, num_shards: int) -> tf.data.Dataset:
+        dataset = self.fn(shard_index, num_shards)
+        spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else dataset
+        index = spec[0] if isinstance(spec, tuple) and len(spec) == 2 else None
+        if not isinstance(index, tf.TensorSpec) or not index.dtype.is_integer:
+            raise DataError(
+                f"validation_data({shard_index}, {num_shards}) returned {spec}. Expected: a "
+                "tf.data.Dataset of (index, (x, y)) with integer sample numbers, batched or not."
+            )
+        return dataset
+
+
+def _array_leaves(arrays: Any) -> list[Any]:
+    leaves = tf.nest.flatten(arrays)
+    for leaf in leaves:
+        is_array = isinstance(leaf, tf.RaggedTensor) or hasattr(leaf, "__array__")
+        if not is_array or not len(getattr(leaf, "shape", ())):
+            hint = " For a list of numbers, use np.asarray." if np.isscalar(leaf) else ""
+            if hasattr(leaf, "toarray"):  # a sparse matrix of SciPy
+                hint = " For sparse input, use toarray(), or a dataset that calls it on each batch."
+            raise DataError(
+                "validation_data holds something that is not an array. Received: a leaf of type "
+                f"{type(leaf).__name__}. {EXPECTED}{hint}"
+            )
+    return leaves
+
+
+def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,143 @@
+"""One evaluation on all ranks, from top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from disteval.backends.base import Backend
+from disteval.data.sharding import Shard
+from disteval.data.sources import Source
+from disteval.inference import gathered, receipts
+from disteval.inference.balance import balanced
+from disteval.inference.loop import Loop
+from disteval.inference.progress import Progress
+from disteval.inference.receipts import Receipt
+from disteval.inference.shard import ShardReport, ShardResults
+from disteval.inference.weights import ModelWeights, WeightsReport
+
+Shares = tuple[float, ...]
+
+
+class Evaluation(NamedTuple):
+    """The outcome of one evaluation.
+
+    Attributes:
+        predictions: On the chief, the nest of arrays; `None` elsewhere.
+        num_samples: The number of samples of all ranks.
+        receipts: Which samples each rank evaluated; see `receipts`.
+        seconds: How long `inference` and `gather` took on this rank.
+        num_bytes: How many bytes the other ranks sent to the chief.
+        shares: How much each rank should evaluate the next time; `None` for equal parts.
+    """
+
+    predictions: Any
+    num_samples: int
+    receipts: list[Receipt]
+    seconds: dict[str, float]
+    num_bytes: int
+    shares: Shares | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadyReport:
+    """What a rank reports when it is ready to evaluate.
+
+    Attributes:
+        shares: The shares that this rank knows of; only rank 0's are used.
+        weights: The model's weights on this rank; `None` if they are not compared.
+    """
+
+    shares: Shares | None
+    weights: WeightsReport | None
+
+
+def run_evaluation(
+    backend: Backend,
+    prepare: Callable[[], tuple[Loop, Source]],
+    *,
+    step: str,
+    config: dict[str, Any] | None = None,
+    earlier_error: BaseException | None = None,
+    sync_weights: str = "auto",
+    shares: Shares | None = None,
+    verbose: str | int = "auto",
+) -> Evaluation:
+    """Evaluates a source on all ranks; a collective.
+
+    Args:
+        backend: Where the ranks and replicas are.
+        prepare: Returns the loop to run and the source to run it on, of the same form on all
+            ranks. An error on one rank is an error on all.
+        step: Name of the evaluation, for messages.
+        config: Settings that have to be equal on all ranks.
+        earlier_error: What failed on this rank before; it is raised on all ranks.
+        sync_weights: See `DistEvalCallback`.
+        shares: How much each rank evaluates; only rank 0's value is used.
+        verbose: See `predict`.
+
+    Raises:
+        ReplicaDivergenceError: The ranks hold different models.
+        DistEvalError: A rank failed, or the shards do not cover each sample once.
+    """
+    # 1. All ranks are ready, with the same settings.
+    weights = None
+    with backend.together(step, config) as agreement:
+        if earlier_error is not None:
+            raise earlier_error
+        loop, source = prepare()
+        if sync_weights != "off":
+            weights = ModelWeights(loop.model, backend)
+        agreement.report = ReadyReport(shares, weights.report() if weights else None)
+    ready: list[ReadyReport] = agreement.reports
+    shard = Shard(backend.rank, backend.size, _agreed_shares(ready))
+    # 2. All replicas hold the chief's model, or borrow its state for the evaluation.
+    with contextlib.ExitStack() as stack:
+        if weights is not None:
+            differing = weights.differing([r.weights for r in ready if r.weights is not None])
+            weights.check(differing, sync_weights)
+            stack.enter_context(weights.lent(list(differing)))
+        # 3. Each rank evaluates its shard.
+        started = time.monotonic()
+        results = ShardResults(source.capacity(), backend.is_chief)
+        progress = Progress(verbose if backend.is_chief else 0, source.num_samples)
+        with backend.together(f"the inference of {step}") as agreement:
+            rounds = source.rounds(shard, loop.num_replicas, loop.pace)
+            results.run(loop, rounds, agreement, progress)
+            if backend.is_chief and not results.outputs:
+                # The chief has to know the form of the predictions even if it evaluates none.
+                loop.trace(source.first())
+            agreement.report = results.report(time.monotonic() - started)
+            agreement.payload = results.payload(agreement.report)
+        progress.close(agreement.total_progress())
+        inferred = time.monotonic()
+    # 4. The shards cover each sample once, with outputs of one form.
+    reports: list[ShardReport] = agreement.reports
+    num_samples = receipts.check([report.receipt for report in reports])
+    leaves = gathered.merged_leaves(reports) or loop.leaves
+    # 5. The chief gets the rows of all ranks, in dataset order.
+    if gathered.is_small(reports):
+        rows = gathered.unpack_small(backend, results, reports, agreement.payloads, leaves)
+    else:
+        rows = gathered.gather_large(backend, results, reports, leaves)
+    return Evaluation(
+        loop.packed(rows) if rows is not None else None,
+        num_samples,
+        [report.receipt for report in reports],
+        {"inference": inferred - started, "gather": time.monotonic() - inferred},
+        sum(report.num_bytes for report in reports),
+        balanced(
+            shard.shares,
+            [receipts.count(report.receipt) for report in reports],
+            [report.seconds for report in reports],
+        ),
+    )
+
+
+def _agreed_shares(ready: list[ReadyReport]) -> Shares | None:
+    """Returns rank 0's shares: a rank that is new to the job knows none."""
+    shares = ready[0].shares
+    return shares if shares and len(shares) == len(ready) else None

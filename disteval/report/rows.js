@@ -1,0 +1,67 @@
+// Which rows are shown, and in what order.
+//
+// A choice has the versions to look at, `first` and `second` (null for none), the filters `truth` and
+// `predicted` (the number of a class, null for all) and `show` (a key of `filters`), and the order:
+// `sort` (see `sortOptions`; empty for the order of the rows) and `order` (1 or -1).
+
+import { spaced } from "./text.js";
+
+// Returns the filters by result, as [text, predicate]. A predicate gets whether the row is right in
+// the first and in the second version, null for not known, and whether the predictions differ.
+export function filters({ first, second }) {
+  const results = first.count().known > 0 && {
+    wrong: ["wrong", (here) => here === false],
+    correct: ["correct", (here) => here === true],
+    ...(second && {
+      better: [`right only in ${first.name}`, (here, there) => here === true && there === false],
+      worse: [`right only in ${second.name}`, (here, there) => here === false && there === true],
+    }),
+  };
+  const differing = second && { changed: ["predicted differently", (here, there, differ) => differ] };
+  return { all: ["all", () => true], ...results, ...differing };
+}
+
+// Returns the rows of the first version that pass the filters, in order.
+export function chooseRows(choice) {
+  const { first, second } = choice;
+  const [truth, predicted] = [first.classes("truth"), first.classes("prediction")];
+  const [, isShown] = filters(choice)[choice.show];
+  const [here, other] = [first, second].map(shownPredictions);
+  const chosen = [];
+  for (let row = 0; row < first.rows; row += 1) {
+    if (choice.truth !== null && !truth[row].includes(choice.truth)) continue;
+    if (choice.predicted !== null && !predicted[row].includes(choice.predicted)) continue;
+    const there = second?.rowOf(first.key(row));
+    const differ = there !== undefined && here !== undefined && String(here[row]) !== String(other?.[there]);
+    if (isShown(first.isCorrect(row), there === undefined ? null : second.isCorrect(there), differ)) chosen.push(row);
+  }
+  if (choice.sort !== "") return sortRows(chosen, choice);
+  return choice.order < 0 ? chosen.reverse() : chosen;
+}
+
+// Predictions that are only drawn, as boxes and masks, differ where the pictures do.
+function shownPredictions(version) {
+  return (version?.role("prediction") ?? version?.role("picture"))?.values;
+}
+
+// Returns what rows can be sorted by, as [value, text]: a column of numbers, or "change " and a
+// column for the difference between the two versions.
+export function sortOptions({ first, second }) {
+  const names = first.numbers.map((name) => [name, spaced(name)]);
+  const both = second ? first.numbers.filter((name) => second.numbers.includes(name)) : [];
+  return [["", "row"], ...names, ...both.map((name) => [`change ${name}`, `change of ${spaced(name)}`])];
+}
+
+function sortRows(rows, { first, second, sort, order }) {
+  const [, change, name] = sort.match(/^(change )?(.*)$/s);
+  const here = first.column(name).values;
+  const there = second?.column(name)?.values;
+  const value = (row) => (change ? (there?.[second.rowOf(first.key(row))] ?? NaN) - here[row] : here[row]);
+  const keys = new Map(rows.map((row) => [row, value(row)]));
+  const isMissing = (key) => key === null || Number.isNaN(key);
+  return rows.sort((a, b) => {
+    const [x, y] = [keys.get(a), keys.get(b)];
+    if (isMissing(x) || isMissing(y)) return isMissing(x) - isMissing(y); // last in either order
+    return x === y ? a - b : (x < y ? -1 : 1) * order;
+  });
+}

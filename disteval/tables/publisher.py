@@ -1,0 +1,144 @@
+"""`Publisher`: runs the hooks of a callback on the chief, and logs the tables that they fill."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import wandb
+from wandb.integration.keras import WandbEvalCallback
+
+from disteval.errors import DistEvalError
+from disteval.tables.artifacts import TableLog
+from disteval.tables.cells import store_plain_cells
+from disteval.tables.version import Version
+from disteval.tables.worker import Worker
+
+# Versions that may wait to be built, each with its predictions in memory.
+MAX_WAITING = 2
+TOO_SLOW = (
+    f"Building the prediction tables takes longer than training: {MAX_WAITING} versions wait, and "
+    "training waits for them now. Log fewer samples (num_samples) or less often (log_freq), or use "
+    "add_predictions with reference='row'."
+)
+
+
+@dataclasses.dataclass
+class Publisher:
+    """Builds and logs the tables of a callback, beside training or while training waits.
+
+    Args:
+        hooks: The callback, whose methods make, fill and log the tables.
+        asynchronous: Whether the hooks run on a background thread.
+        waits_for_uploads: Whether `publish` waits until the version is uploaded.
+        on_log_error, partitions, keep_local: See `DistEvalCallback`.
+
+    Attributes:
+        newest: The version of the newest evaluation, set before that begins.
+    """
+
+    hooks: WandbEvalCallback
+    asynchronous: bool
+    waits_for_uploads: bool
+    on_log_error: str
+    partitions: int
+    keep_local: bool
+
+    def __post_init__(self) -> None:
+        self.newest = self._building = Version()
+        self._writer = Worker("disteval-writer", self.asynchronous, MAX_WAITING, TOO_SLOW)
+        self._log: TableLog | None = None
+
+    @property
+    def in_background(self) -> bool:
+        """Whether the caller is a hook on the background thread."""
+        return self._writer.is_current
+
+    @property
+    def version(self) -> Version:
+        """The version that the calling hook logs; the newest one for any other caller."""
+        return self._building if self.in_background else self.newest
+
+    @property
+    def log(self) -> TableLog:
+        """The log of the run, which `begin` opens."""
+        if self._log is None:
+            raise DistEvalError(
+                "Tables were logged before training. Expected: on_train_begin first, as in `fit`."
+            )
+        return self._log
+
+    def begin(self, identity: dict[str, Any] | None, logs: dict[str, Any] | None) -> None:
+        """Builds and logs the ground-truth table; to the run of `identity` if there is none."""
+        self._open_log(identity)
+        self._writer.call(lambda: self._build_data_table(logs))
+        self._writer.submit(self.hooks.log_data_table)
+
+    def publish(self) -> None:
+        """Builds and logs the prediction table of the newest version, and logs its values."""
+        version = self.newest
+        self._writer.submit(lambda: self._build_pred_table(version))
+        if self.waits_for_uploads:
+            self.drain()
+
+    def take_error(self) -> BaseException | None:
+        """Returns the first error since the last call that `on_log_error` does not ignore."""
+        error = self._writer.take_error()
+        if error is None and self._log is not None and self.on_log_error == "raise":
+            error = self._log.take_error()
+        return error
+
+    def finish(self) -> None:
+        """Waits for everything that can fail with an error, and raises the first error."""
+        self._writer.drain()
+        if self.on_log_error == "raise":
+            self.drain()
+        if (error := self.take_error()) is not None:
+            raise error
+
+    def drain(self) -> None:
+        """Waits until all tables are built, and uploaded or kept on disk."""
+        if self._log is not None:
+            self._log.drain()
+
+    def _open_log(self, identity: dict[str, Any] | None) -> None:
+        if wandb.run is None and identity is not None and self._log is None:
+            # This rank has become the chief of an elastic job, and resumes the run.
+            wandb.init(**identity, resume="allow")
+        if wandb.run is None:
+            raise DistEvalError("There is no W&B run. Call wandb.init() before training.")
+        if self._log is None or self._log.run is not wandb.run:
+            self._log = TableLog(wandb.run, self._writer, self.partitions, self.keep_local)
+            wandb.run.define_metric("eval/epoch")
+            wandb.run.define_metric("eval/*", step_metric="eval/epoch")
+
+    def _build_data_table(self, logs: dict[str, Any] | None) -> None:
+        self.hooks.init_data_table(column_names=list(self.hooks.data_table_columns))
+        store_plain_cells(self.hooks.data_table)
+        self.hooks.add_ground_truth(logs)
+        self.log.check_rows(len(self.hooks.data_table.data))
+
+    def _build_pred_table(self, version: Version) -> None:
+        started = time.monotonic()
+        self._building = version
+        try:
+            self.hooks.init_pred_table(column_names=list(self.hooks.pred_table_columns))
+            store_plain_cells(self.hooks.pred_table)
+            self.hooks.add_model_predictions(version.epoch, version.logs)
+            if scalars := version.scalars():
+                # In one step of the run, with the metrics that the hook added.
+                self.log.log_scalars(scalars)
+            seconds = version.metadata.setdefault("seconds", {})
+            seconds["tables"] = round(time.monotonic() - started, 6)
+            self.hooks.log_pred_table()
+        finally:
+            self._building = Version()  # frees the predictions
+
+
+def run_identity() -> dict[str, Any] | None:
+    """Returns what identifies the W&B run of this process, for another process to resume it."""
+    run = wandb.run
+    if run is None or run.disabled:
+        return None
+    return {"entity": run.entity, "project": run.project, "id": run.id}

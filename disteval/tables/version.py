@@ -1,0 +1,86 @@
+"""`Version`: what one evaluation logs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from disteval.backends.base import Backend
+from disteval.inference import receipts
+from disteval.inference.evaluation import Evaluation
+from disteval.inference.receipts import Receipt
+
+# Longer receipts are too large for the metadata.
+MAX_RECEIPT = 16
+
+
+@dataclasses.dataclass
+class Version:
+    """What one evaluation logs: a snapshot for the hooks, which training does not change.
+
+    Attributes:
+        epoch: The epoch that is being trained, or has just ended.
+        logs: A copy of the logs that Keras passed to the callback.
+        aliases: Aliases of the artifact.
+        metadata: Metadata of the artifact.
+        predictions: On the chief, the nest of arrays.
+        metrics: Values for `run.log` that the hooks added.
+    """
+
+    epoch: int = 0
+    logs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    aliases: list[str] = dataclasses.field(default_factory=list)
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    predictions: Any = None
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls, unit: str, number: int, epoch: int, step: int, logs: dict[str, Any] | None
+    ) -> Version:
+        """Returns the version of an evaluation that is about to run, such as `"epoch"` 3."""
+        logs = dict(logs or {})
+        metadata = {"epoch": epoch, "step": step, "logs": logs}
+        return cls(epoch, logs, ["latest", f"{unit}_{number}"], metadata)
+
+    def add(self, evaluation: Evaluation, backend: Backend) -> None:
+        """Adds the outcome of the evaluation."""
+        self.predictions = evaluation.predictions
+        self.metadata |= {
+            "replicas": backend.num_replicas,
+            "samples": evaluation.num_samples,
+            "bytes": evaluation.num_bytes,
+            "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
+            "receipts": [_short(receipt) for receipt in evaluation.receipts],
+        }
+
+    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Adds values for `run.log`; finite numbers become metadata as well."""
+        self.metrics |= metrics
+        numbers = self.metadata.setdefault("metrics", {})
+        for name, value in metrics.items():
+            if isinstance(value, int | float) and math.isfinite(value):  # JSON has no NaN
+                numbers[name] = value
+
+    def scalars(self) -> dict[str, Any]:
+        """Returns the values for `run.log`; empty without metrics and inference."""
+        metrics = {f"eval/{name}": value for name, value in self.metrics.items()}
+        seconds = self.metadata.get("seconds", {})
+        if "inference" not in seconds:
+            return {"eval/epoch": self.epoch, **metrics} if metrics else {}
+        total = seconds["inference"] + seconds["gather"]
+        return {
+            "eval/epoch": self.epoch,
+            "eval/samples_per_sec": self.metadata["samples"] / max(total, 1e-9),
+            **{f"eval/seconds_{phase}": value for phase, value in seconds.items()},
+            **metrics,
+        }
+
+
+def _short(receipt: Receipt) -> Any:
+    """Returns a receipt as JSON; only its number of samples if it is too long."""
+    if len(receipt) > MAX_RECEIPT:
+        return {"samples": receipts.count(receipt)}
+    return [list(stride) for stride in receipt]

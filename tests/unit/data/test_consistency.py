@@ -1,0 +1,138 @@
+"""Data that comes in another order at another pass or on another rank is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from disteval.data.coercion import as_source
+from disteval.data.consistency import check_length, check_passes, check_ranks
+from disteval.errors import DataOrderError
+from sample_data import Batches, striped
+
+X = np.arange(900, dtype=np.float32).reshape(300, 3)
+Y = np.arange(300) % 5
+DATASET = tf.data.Dataset.from_tensor_slices((X, Y))
+
+
+def order(data: Any, rank: int = 0, size: int = 2, **arguments: Any) -> str | None:
+    return check_passes(as_source(data, **arguments), rank, size)
+
+
+STEADY: dict[str, Any] = {
+    "arrays": (X, Y),
+    "tensors": (tf.constant(X), Y),
+    "unbatched": DATASET,
+    "batched": DATASET.batch(7),
+    "shuffled once": DATASET.shuffle(300, seed=1, reshuffle_each_iteration=False).batch(7),
+    "ragged": tf.data.Dataset.from_tensor_slices(tf.ragged.range(Y)).batch(7),
+    "strings": tf.data.Dataset.from_tensor_slices(tf.strings.as_string(X)).batch(7),
+    "PyDataset": Batches(X, 10),
+    "not a number": tf.data.Dataset.from_tensor_slices(X * np.nan).batch(7),
+}
+
+
+@pytest.mark.parametrize("data", STEADY.values(), ids=STEADY)
+def test_steady_data_has_a_digest_that_is_the_same_on_all_ranks(data: Any) -> None:
+    digest = order(data, rank=0)
+    assert digest
+    assert digest == order(data, rank=1)
+
+
+def test_digests_of_all_these_data_differ() -> None:
+    digests = [order(data) for name, data in STEADY.items() if name != "tensors"]
+    assert len(set(digests)) == len(STEADY) - 1
+    assert order(STEADY["tensors"]) == order(STEADY["arrays"])
+
+
+class Other:
+    """A generator that counts its passes, and whose passes differ from one batch on."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.passes = 0
+
+    def __call__(self) -> Iterator[np.ndarray]:
+        self.passes += 1
+        for i in range(80):
+            yield X[:2] + (self.passes if i >= self.first else 0)
+
+    def dataset(self) -> tf.data.Dataset:
+        return tf.data.Dataset.from_generator(self, output_signature=tf.TensorSpec([2, 3]))
+
+
+class Reshuffled(Batches):
+    """Another order whenever the first batch is read."""
+
+    def __init__(self) -> None:
+        super().__init__(X, 10)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        if i == 0:
+            self.arrays = np.random.default_rng().permutation(self.arrays)
+        return super().__getitem__(i)
+
+
+def reshuffled_shards(index: int, count: int) -> tf.data.Dataset:
+    return striped((X, Y))(index, count).shuffle(300)
+
+
+def augmented(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.numpy_function(np.random.default_rng().permutation, [x], tf.float32), y
+
+
+UNSTEADY: dict[str, Callable[[], Any]] = {
+    "shuffled": lambda: DATASET.shuffle(300),
+    "shuffled with a seed": lambda: DATASET.shuffle(300, seed=1),
+    "shuffled batches": lambda: DATASET.batch(7).shuffle(50),
+    "a small buffer": lambda: DATASET.shuffle(2).batch(30),
+    "augmented": lambda: DATASET.map(augmented).batch(7),
+    "from the first batch on": lambda: Other(0).dataset(),
+    "from batch 5 on": lambda: Other(5).dataset(),
+    "from batch 20 on": lambda: Other(20).dataset(),
+    "from batch 63 on": lambda: Other(63).dataset(),
+    "PyDataset": Reshuffled,
+    "function": lambda: reshuffled_shards,
+}
+
+
+@pytest.mark.parametrize("make", UNSTEADY.values(), ids=UNSTEADY)
+def test_data_that_differ_between_passes_are_found(make: Callable[[], Any]) -> None:
+    with pytest.raises(DataOrderError, match=r"at each pass.*`dataset.shuffle\(...\)` in it"):
+        order(make())
+
+
+def test_another_order_of_rows_has_another_digest() -> None:
+    permuted = np.random.default_rng(0).permutation(300)
+    assert order((X, Y)) != order((X[permuted], Y[permuted]))
+    assert order((X, Y)) != order((X, Y[permuted]))
+    assert order(DATASET) != order(DATASET.shuffle(300, seed=1, reshuffle_each_iteration=False))
+    # Only what is evaluated counts.
+    later = np.concatenate([np.arange(100), 100 + permuted[permuted < 200]])
+    assert order((X, Y), num_samples=100) == order((X[later], Y[later]), num_samples=100)
+
+
+def test_ranks_may_read_other_data_from_a_function() -> None:
+    assert order(striped((X, Y)), rank=0) is None
+    assert order(striped((X, Y)), rank=1) is None
+
+
+def test_ranks_with_the_same_order_pass() -> None:
+    check_ranks(["a", "a", "a"])
+    check_ranks([None, None])
+
+
+def test_ranks_with_another_order_are_named() -> None:
+    with pytest.raises(DataOrderError, match=r"between rank 0 and ranks \[1, 3\].*permutation"):
+        check_ranks(["a", "b", "a", "c"])
+
+
+def test_length() -> None:
+    check_length(10, None, "epoch 0")
+    check_length(10, 10, "epoch 1")
+    with pytest.raises(DataOrderError, match="has 11 samples in epoch 2, and had 10 before"):
+        check_length(11, 10, "epoch 2")
