@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced by the scripts in this folder: where things are, which Python runs them.
+# Paths and functions for the scripts of this folder, which source this file.
 
 launch=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$launch")
 venv=$top/.venv
 
-# TensorFlow prints many hints at start-up; this stops those that can be stopped.
+# Suppresses as many of TensorFlow's hints at start-up as possible.
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -15,7 +15,7 @@ die() {
     exit 1
 }
 
-# Puts the environment that setup.sh made first on PATH; without one, `python` is the current one.
+# Puts the environment that setup.sh made first on PATH. Without one, `python` stays as it is.
 use_venv() {
     if [[ -x $venv/bin/python ]]; then
         export PATH=$venv/bin:$PATH
@@ -24,12 +24,12 @@ use_venv() {
     fi
 }
 
-# Ranks get the W&B key in a file of this machine that only this user can read, instead of a
-# variable; train.py reads it, on rank 0. If rank 0 is on another machine: `wandb login` there.
+# Moves the W&B key from the environment to a file that only this user can read. train.py reads the
+# file on rank 0; if rank 0 runs on another machine, that machine needs `wandb login`.
 hide_wandb_key() {
     [[ -n ${WANDB_API_KEY:-} ]] || return 0
     DISTEVAL_WANDB_KEY_FILE=$(mktemp)
-    # shellcheck disable=SC2064 # The name of now, not the one at exit.
+    # shellcheck disable=SC2064 # Expands now: the variable may differ at exit.
     trap "rm -f '$DISTEVAL_WANDB_KEY_FILE'" EXIT
     printf '%s' "$WANDB_API_KEY" >"$DISTEVAL_WANDB_KEY_FILE"
     unset WANDB_API_KEY

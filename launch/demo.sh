@@ -6,9 +6,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 bash "$launch/setup.sh"
 
-# All that W&B writes stays in one folder of this tree.
+# W&B writes only to this folder.
 export WANDB_MODE=offline WANDB_DIR=$top/runs WANDB_DATA_DIR=$top/runs/data
-# Two CPU replicas, so that the demo is the same on every machine.
+# Runs on two CPU replicas, so that the demo is the same on every machine.
 export CUDA_VISIBLE_DEVICES=-1
 mkdir -p "$WANDB_DIR"
 

@@ -12,8 +12,9 @@
 #                                elastic: ranks may be lost and join; runs train_elastic.py
 #   --script FILE                what to run instead of train.py
 #
-# These of horovodrun, too: -p, -i, --network-interfaces, --start-timeout, --gloo-timeout-seconds,
-# --verbose. All hosts need this folder and its .venv in the same place, as on a shared file system.
+# Options passed on to horovodrun: -p, -i, --network-interfaces, --start-timeout, --verbose,
+# --gloo-timeout-seconds. All hosts need this repository and its .venv at the same path, for instance
+# on a shared file system.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -48,7 +49,7 @@ main() {
     hide_wandb_key
     if [[ -n $elastic ]]; then
         [[ " ${options[*]} " == *" --network-interfaces "* ]] ||
-            say "Two hosts have to be there, for Horovod to find the interfaces that both have." \
+            say "Horovod waits for two hosts, to find the interfaces that both have." \
                 "On one machine: --network-interfaces lo"
         script=${script:-$launch/train_elastic.py}
     else

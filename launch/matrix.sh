@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the unit tests, and those of predict() on one device and under MirroredStrategy, with other
-# versions of what this package stands on.
+# Runs the unit tests, and the tests of predict() on one device and under MirroredStrategy, with
+# other versions of TensorFlow, Keras and W&B.
 #
-#   bash launch/matrix.sh [ENTRY...]    all entries, or those that are named
+#   bash launch/matrix.sh [ENTRY...]    (default: all entries)
 #
-# Each has an environment in .venv-matrix/, which stays, so that a second run installs nothing. All
-# of it takes an hour and 12 GB: for running by hand before a release.
+# Each entry keeps its environment in .venv-matrix/, so that a second run installs nothing. All
+# entries take an hour and 12 GB; run this by hand before a release.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -27,7 +27,7 @@ main() {
     for entry in "${entries[@]}"; do
         read -r name python keras_2 packages <<<"$entry"
         (($# == 0)) || [[ " $* " == *" $name "* ]] || continue
-        # shellcheck disable=SC2086 # Several words.
+        # shellcheck disable=SC2086 # Holds several words.
         install "$folder/$name" "$python" $packages && check "$name" "$keras_2" || failed=1
     done
     printf '\n%-10s %-8s %-11s %-8s %-8s %-6s %-26s %s\n' \
@@ -47,7 +47,7 @@ install() {
     echo "$*" >"$venv/installed"
 }
 
-# A Python of pyenv will do: its own command of this name may be one that refuses.
+# Falls back to a Python of pyenv, whose own command of this name may refuse to run.
 find_python() {
     local candidate
     for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
@@ -63,7 +63,7 @@ find_python() {
 check() {
     local name=$1 venv=$folder/$1 unit multi
     export TF_USE_LEGACY_KERAS=$2 TF_CPP_MIN_LOG_LEVEL=3
-    # Without those that are about files and not about versions.
+    # Leaves out tests that do not depend on these versions.
     unit=$(result "$venv" "$name-unit" tests/unit --ignore tests/unit/test_launch.py \
         --ignore tests/unit/test_kubernetes.py --ignore tests/unit/test_readme.py)
     multi=$(result "$venv" "$name-multi" tests/multiproc/test_predict.py -k "single or mirrored")

@@ -5,11 +5,11 @@
 #
 #   -H HOST:PORT,...  one worker for each; run the same command on every host
 #                     (default: two workers on this machine, on free ports)
-#   -w INDEX,...      the workers to start here (default: those whose HOST is this machine)
+#   -w INDEX,...      the workers to start here (default: those with this machine as HOST)
 #   --script FILE     what to run instead of train.py
 #
-# Keras 3's own fit() fails under this strategy, so this uses Keras 2: pip install tf-keras.
-# A script with a training loop of its own may set TF_USE_LEGACY_KERAS=0.
+# The fit() of Keras 3 fails under this strategy, so Keras 2 is used: pip install tf-keras.
+# For a script with its own training loop, TF_USE_LEGACY_KERAS=0 keeps Keras 3.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -45,7 +45,7 @@ print(",".join("127.0.0.1:%d" % each.getsockname()[1] for each in sockets))
 END
 }
 
-# The numbers of the workers whose host is this machine, by its names and addresses.
+# Prints the numbers of the workers whose host is a name or an address of this machine.
 local_indices() {
     local worker index=0 found=() here
     here=" localhost $(hostname) $(hostname -f 2>/dev/null || true) $(hostname -I 2>/dev/null || true) "
@@ -66,7 +66,7 @@ start_workers() {
     shift 2
     for index in ${indices//,/ }; do
         (
-            # Worker 0 alone talks to W&B, and so has the key.
+            # Only worker 0 talks to W&B, so only it gets the key.
             ((index == 0)) || unset WANDB_API_KEY
             export TF_CONFIG="{\"cluster\": {\"worker\": [\"${hosts//,/\", \"}\"]},"
             TF_CONFIG+=" \"task\": {\"type\": \"worker\", \"index\": $index}}"
@@ -77,7 +77,7 @@ start_workers() {
     trap 'kill "${workers[@]}" 2>/dev/null || true' EXIT
 }
 
-# Ends with the status of the first worker that fails; the trap ends the others.
+# Exits with the status of the first worker that fails; the trap ends the others.
 wait_for_workers() {
     local _
     for _ in "${workers[@]}"; do

@@ -8,7 +8,7 @@
 #   PYTHON     the Python to make .venv with (3.10 to 3.13)
 #
 # HOROVOD_GPU_OPERATIONS, HOROVOD_WITH_MPI and all other build settings of Horovod are respected.
-# Runs as often as you like: what is in place already is not done again.
+# It can be run again at any time, and skips the steps that are done already.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -22,11 +22,11 @@ main() {
     for option in "$@"; do
         case $option in
             --horovod) horovod=1 ;;
-            --test) extras="test" ;; # holds demo
+            --test) extras="test" ;; # contains demo
             *) die "usage: launch/setup.sh [--horovod] [--test]" ;;
         esac
     done
-    # Asked first, because what comes before the build takes minutes.
+    # Checked first, because the steps before the build take minutes.
     [[ -z $horovod || -e $horovod_stamp ]] || horovod_works || need_build_tools
     make_venv
     install_package "$extras"
@@ -82,7 +82,7 @@ find_python() {
 install_package() {
     local extras=$1 stamp
     stamp="$extras $(digest <"$top/pyproject.toml")"
-    # The test extra holds the demo extra, so either stamp will do for the demo.
+    # The test extra contains the demo extra, so the stamp of either is enough for the demo.
     if [[ -e $package_stamp ]] &&
         [[ $(<"$package_stamp") == "$stamp" || $(<"$package_stamp") == "test ${stamp#* }" ]]; then
         return
@@ -115,14 +115,14 @@ install_horovod() {
     echo "$key" >"$horovod_stamp"
 }
 
-# A person's own settings win. Gloo needs nothing that a machine may lack; MPI is for those who ask.
+# Settings of the user win. The default is Gloo, which needs no other software, without MPI.
 set_horovod_defaults() {
     export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1
     [[ -n ${HOROVOD_WITH_GLOO:-}${HOROVOD_WITHOUT_GLOO:-} ]] || export HOROVOD_WITH_GLOO=1
     [[ -n ${HOROVOD_WITH_MPI:-}${HOROVOD_WITHOUT_MPI:-} ]] || export HOROVOD_WITHOUT_MPI=1
 }
 
-# A wheel fits one TensorFlow, one Python, one kind of machine and the settings of its build.
+# A wheel fits one version of TensorFlow and of Python, one machine type and one set of settings.
 horovod_key() {
     local settings
     settings=$(env | LC_ALL=C sort |
@@ -141,7 +141,7 @@ build_horovod() {
     need_build_tools
     mkdir -p "$cache"
     work=$(mktemp -d "$cache/build.XXXXXX")
-    # shellcheck disable=SC2064 # The name of now, not the one at exit.
+    # shellcheck disable=SC2064 # Expands now: the variable may differ at exit.
     trap "rm -rf '$work'" EXIT
     say "Building Horovod $horovod_version, 2 to 5 minutes (log: $log)"
     if ! (unpack_horovod "$work" && compile_horovod "$work") >"$log" 2>&1; then
@@ -165,15 +165,15 @@ compile_horovod() {
     tensorflow=$("$venv/bin/python" -c '
 import importlib.util
 print(importlib.util.find_spec("tensorflow").submodule_search_locations[0])') || return
-    # TensorFlow's headers include these, but not by their place in the wheel.
+    # TensorFlow's headers include highwayhash by a path that does not exist in the wheel.
     export CPATH=$tensorflow/include/external/highwayhash${CPATH:+:$CPATH}
     # The XLA headers that this one file needs are not in the wheels of TensorFlow 2.19 and later.
     # Without it Horovod's operations run outside of XLA, as they do by default.
     if [[ $(tensorflow_version) != 2.1[678].* ]]; then
         : >"$1/source/horovod/tensorflow/xla_mpi_ops.cc"
     fi
-    # Horovod's copy of Gloo does not include what GCC 13 and later no longer include for it,
-    # and asks for a CMake policy that CMake 4 has only on request.
+    # Horovod's copy of Gloo lacks an include that GCC before 13 added implicitly, and asks for
+    # policies of a CMake that version 4 supports only with this minimum.
     export CXXFLAGS="-include cstdint ${CXXFLAGS:-}"
     export CMAKE_POLICY_VERSION_MINIMUM=${CMAKE_POLICY_VERSION_MINIMUM:-3.5}
     PATH=$venv/bin:$PATH "$venv/bin/python" -m pip wheel --no-deps --no-build-isolation \

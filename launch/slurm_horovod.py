@@ -1,7 +1,7 @@
-"""Runs a command as Horovod ranks that `srun` starts; for slurm.sbatch, on the first node.
+"""Runs a command as Horovod ranks that `srun` starts; slurm.sbatch runs this on the first node.
 
 Horovod itself starts ranks by ssh, which clusters often forbid, or by an MPI that was built for the
-cluster. With Gloo, all that ranks need is a server where they meet, and their place in the job.
+cluster. With Gloo, ranks only need the address of a rendezvous server and their place in the job.
 """
 
 from __future__ import annotations
@@ -17,20 +17,24 @@ from horovod.runner.http.http_server import RendezvousServer
 
 
 def plan(nodes: list[str]) -> list[SlotInfo]:
-    """The place of each rank; `SLURM_TASKS_PER_NODE` is for instance `4(x2),3`."""
+    """Returns the place of each rank.
+
+    Args:
+        nodes: The names of all nodes. `SLURM_TASKS_PER_NODE` holds the number of ranks on each,
+            for instance `4(x2),3` for three nodes.
+    """
     counts: list[int] = []
-    for part in os.environ["SLURM_TASKS_PER_NODE"].split(","):
-        count, repeated = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part).groups()
+    for count, repeated in re.findall(r"(\d+)(?:\(x(\d+)\))?", os.environ["SLURM_TASKS_PER_NODE"]):
         counts += [int(count)] * int(repeated or 1)
     hosts = [HostInfo(node, count) for node, count in zip(nodes, counts, strict=True)]
     return get_host_assignments(hosts, sum(counts))
 
 
 def serve(nodes: str, command: list[str]) -> int:
-    """Starts the meeting place and then, through srun, this script for each rank."""
+    """Starts the rendezvous server, then this script for each rank through srun."""
     server = RendezvousServer()
     address = {
-        # Of this node, whose own idea of its address may be one of loopback.
+        # The name of this node: on the node itself, its address may be a loopback address.
         "HOROVOD_GLOO_RENDEZVOUS_ADDR": nodes.split()[0],
         "HOROVOD_GLOO_RENDEZVOUS_PORT": str(server.start()),
         "HOROVOD_CONTROLLER": "gloo",
@@ -45,7 +49,7 @@ def serve(nodes: str, command: list[str]) -> int:
 
 
 def become_rank(nodes: str, command: list[str]) -> None:
-    """Turns this task into its rank."""
+    """Replaces this process with the command, as the rank of this task."""
     rank = int(os.environ["SLURM_PROCID"])
     os.environ.update(create_slot_env_vars(plan(nodes.split())[rank]))
     os.execvp(command[0], command)

@@ -1,26 +1,29 @@
 #!/usr/bin/env bash
-# Sets up with Horovod and runs all checks and tests; 25 minutes at most on 2 cores.
+# Sets up with Horovod and runs all checks and tests, in at most 25 minutes on 2 cores.
 #
 #   bash launch/test.sh                 lint, types, tests, coverage, the wheel
+#   bash launch/test.sh --fast          lint, types and unit tests, without Horovod; at most 3 minutes
 #   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
 #   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# What measures time has the machine to itself, after all others.
+# These tests measure time, so they run alone after all others.
 timed=tests/multiproc/test_logging_speed.py
 
 main() {
     if [[ ${1:-} == --matrix ]]; then
         exec bash "$launch/matrix.sh" "${@:2}"
+    elif [[ ${1:-} == --fast ]]; then
+        bash "$launch/setup.sh" --test
+        set -- --numprocesses 2 tests/unit
+    else
+        bash "$launch/setup.sh" --horovod --test
+        install_chromium
     fi
-    bash "$launch/setup.sh" --horovod --test
-    install_chromium
     use_venv
     cd "$top"
-    ruff check .
-    ruff format --check .
-    mypy
+    lint
     if (($#)); then
         pytest "$@"
     else
@@ -28,6 +31,19 @@ main() {
         pytest "$timed"
         bash tests/wheel.sh
     fi
+}
+
+lint() {
+    ruff check .
+    ruff format --check .
+    # In the stubs of the last NumPy for Python 3.10, `np.ndarray` needs type arguments.
+    if python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        mypy
+    else
+        say "Python 3.10: types are not checked."
+    fi
+    bash "$launch/lint_workflows.sh"
+    bash "$launch/lint_js.sh"
 }
 
 # The report page is tested in a browser.
@@ -38,14 +54,15 @@ install_chromium() {
     fi
 }
 
-# Most of the package runs in ranks, which are processes of their own, so that those count as well.
+# Coverage also counts the ranks, because most of the package runs in these separate processes.
 test_with_coverage() {
     COVERAGE_FOLDER=$(mktemp -d)
     export COVERAGE_FOLDER
-    # shellcheck disable=SC2064 # The name of now, not the one at exit.
+    # shellcheck disable=SC2064 # Expands now: the variable may differ at exit.
     trap "rm -rf '$COVERAGE_FOLDER'" EXIT
-    # Two at once: most of a test is starting processes. A file shares what its tests set up, and
-    # files with few tests, which take long, do not wait until the others are done.
+    # Two files at once, since tests mostly wait for processes to start. The tests of a file run in
+    # one process because they share fixtures. Files keep their order: by default, those with few
+    # tests run last, and these take long.
     PYTHONPATH=$top/tests/coverage_hook${PYTHONPATH:+:$PYTHONPATH} pytest \
         --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore "$timed"
     coverage combine --quiet --rcfile=tests/coverage.ini

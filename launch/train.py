@@ -1,7 +1,7 @@
 """Trains a small convolutional network and logs its predictions as W&B tables.
 
-One script for all ways of running: on one device, under MirroredStrategy, under horovodrun, and as
-the workers of TF_CONFIG. Under the last, Keras 3 cannot `fit`: `launch/multiworker.sh` has Keras 2.
+One script for every way of running: on one device, under MirroredStrategy, under horovodrun, and as
+workers of TF_CONFIG. Keras 3 cannot `fit` as such workers, so `launch/multiworker.sh` uses Keras 2.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from wandb.integration.keras import WandbMetricsLogger
 import disteval
 
 keras = tf.keras
-Split = tuple[np.ndarray, np.ndarray]
+Examples = tuple[np.ndarray, np.ndarray]  # images and labels
 
 
 class DigitsEval(disteval.DistEvalCallback):
-    """The two tables: the validation images with their labels, and what the model makes of them."""
+    """Logs the validation images with their labels, and the model's predictions for them."""
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         confidence = tf.reduce_max(tf.nn.softmax(outputs), axis=-1)
@@ -41,8 +41,8 @@ class DigitsEval(disteval.DistEvalCallback):
             self.pred_table.add_data(epoch, truth[0], truth[1], truth[2], predicted, confidence)
 
 
-class HorovodModel(keras.Model):
-    """Averages the gradients over the ranks (under Keras 3 `hvd.DistributedOptimizer` does not)."""
+class HorovodModel(tf.keras.Model):
+    """Averages gradients over the ranks; under Keras 3, `hvd.DistributedOptimizer` does not."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
         import horovod.tensorflow as hvd
@@ -60,7 +60,7 @@ class HorovodModel(keras.Model):
 
 
 def tf_variables(variables: list[Any]) -> list[tf.Variable]:
-    """The tf.Variables inside of Keras 3's variables; Keras 2 has no others."""
+    """Returns the tf.Variable of each Keras 3 variable; Keras 2 variables are tf.Variables."""
     return [v if isinstance(v, tf.Variable) else v.value for v in variables]
 
 
@@ -68,7 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--batch-size", type=int, default=32, help="per replica")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
     parser.add_argument(
@@ -81,7 +81,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--replicas",
         type=int,
-        help="of --backend mirrored (default: all GPUs, or 2 logical CPU devices without GPUs)",
+        help="for --backend mirrored (default: all GPUs, or 2 logical CPU devices without GPUs)",
     )
     args = parser.parse_args()
     if args.backend == "auto":
@@ -101,7 +101,7 @@ def choose_backend(replicas: int | None) -> str:
 
 
 def start_horovod() -> tuple[int, int]:
-    """Starts Horovod with one GPU for each rank, and gives rank and size."""
+    """Starts Horovod with one GPU for each rank, and returns rank and size."""
     import horovod.tensorflow as hvd
 
     hvd.init()
@@ -110,20 +110,20 @@ def start_horovod() -> tuple[int, int]:
 
 
 def use_gpu(number: int) -> None:
-    """Leaves the other GPUs of this machine to the other ranks."""
+    """Makes one GPU visible, so that the other ranks on this machine can use the others."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        tf.config.set_visible_devices(gpus[number % len(gpus)], "GPU")  # Slurm may show one
+        tf.config.set_visible_devices(gpus[number % len(gpus)], "GPU")  # Slurm may show only one
 
 
 def mirrored_strategy(replicas: int | None) -> tf.distribute.Strategy:
-    """Replicas on the first GPUs, or on logical CPU devices where there are none."""
+    """Returns a strategy with replicas on the first GPUs; without GPUs, on logical CPU devices."""
     gpus = tf.config.list_physical_devices("GPU")
     replicas = replicas or len(gpus) or 2
     if gpus and replicas > len(gpus):
         sys.exit(f"--replicas {replicas}, but this machine has {len(gpus)} GPUs")
     if not gpus:
-        # Before anything runs: TensorFlow's devices are fixed from then on.
+        # Must come before any operation, which fixes TensorFlow's list of devices.
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration()] * replicas
         tf.config.set_logical_device_configuration(cpu, logical)
@@ -131,8 +131,8 @@ def mirrored_strategy(replicas: int | None) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices[:replicas]])
 
 
-def load_digits() -> tuple[Split, Split]:
-    """1,797 real handwritten digits of 8x8 pixels, a fixed fifth of them for validation."""
+def load_digits() -> tuple[Examples, Examples]:
+    """Returns 1,797 real handwritten digits of 8x8 pixels; a fixed fifth is for validation."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -142,8 +142,8 @@ def load_digits() -> tuple[Split, Split]:
     return (images[train], data.target[train]), (images[validation], data.target[validation])
 
 
-def load_fashion_mnist() -> tuple[Split, Split]:
-    """60,000 and 10,000 images of clothes of 28x28 pixels."""
+def load_fashion_mnist() -> tuple[Examples, Examples]:
+    """Returns 60,000 and 10,000 images of clothes of 28x28 pixels."""
     try:
         import tensorflow_datasets as tfds
     except ImportError:
@@ -157,27 +157,30 @@ def load_fashion_mnist() -> tuple[Split, Split]:
     return train, validation
 
 
-def load_data(dataset: str, backend: str) -> tuple[Split, Split]:
+def load_data(dataset: str, backend: str) -> tuple[Examples, Examples]:
     load = {"digits": load_digits, "fashion_mnist": load_fashion_mnist}[dataset]
     if backend != "horovod":
         return load()
     import horovod.tensorflow as hvd
 
-    # One rank of each machine downloads, the others wait and find it there.
+    # One rank per machine downloads; the others wait for it in the allreduce and read its files.
     if hvd.local_rank() == 0:
         load()
     hvd.allreduce(tf.zeros(()))
     return load()
 
 
-def shard(data: Split, rank: int, size: int) -> Split:
-    """A rank's own part, as long as everyone's: a rank with more steps would wait forever."""
+def shard(data: Examples, rank: int, size: int) -> Examples:
+    """Returns the training examples of one rank.
+
+    All ranks get equally many: a rank with more steps would wait forever for the others.
+    """
     x, y = data
     length = len(x) // size
     return x[rank::size][:length], y[rank::size][:length]
 
 
-def build_model(shape: tuple[int, ...], backend: str, learning_rate: float) -> keras.Model:
+def build_model(shape: tuple[int, ...], backend: str, learning_rate: float) -> tf.keras.Model:
     inputs = keras.Input(shape)
     x = keras.layers.Rescaling(1 / 255)(inputs)
     x = keras.layers.Conv2D(16, 3, padding="same", activation="relu")(x)
@@ -191,13 +194,13 @@ def build_model(shape: tuple[int, ...], backend: str, learning_rate: float) -> k
         optimizer=keras.optimizers.Adam(learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=False,  # Horovod's operations cannot be compiled by XLA
+        jit_compile=False,  # XLA cannot compile Horovod's operations
     )
     return model
 
 
-def broadcast_weights(model: keras.Model) -> None:
-    """All ranks start from what rank 0 starts from."""
+def broadcast_weights(model: tf.keras.Model) -> None:
+    """Copies the initial weights of rank 0 to all ranks."""
     import horovod.tensorflow as hvd
 
     model.optimizer.build(model.trainable_variables)
@@ -205,9 +208,9 @@ def broadcast_weights(model: keras.Model) -> None:
 
 
 def read_wandb_key() -> None:
-    """Takes the key from the file in which a launcher passes it on, for rank 0."""
+    """Reads the W&B key from the file that a launcher wrote for rank 0."""
     key_file = Path(os.environ.get("DISTEVAL_WANDB_KEY_FILE", ""))
-    if key_file.is_file():  # not on another machine
+    if key_file.is_file():  # does not exist if the launcher runs on another machine
         os.environ["WANDB_API_KEY"] = key_file.read_text()
 
 
@@ -246,7 +249,7 @@ def main() -> None:
     model.fit(
         x,
         y,
-        # Keras shares a batch out over the replicas of a strategy.
+        # Keras splits a batch among the replicas of the strategy.
         batch_size=args.batch_size * strategy.num_replicas_in_sync,
         epochs=args.epochs,
         callbacks=[evaluation, *([WandbMetricsLogger()] if is_chief else [])],

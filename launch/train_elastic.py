@@ -1,7 +1,7 @@
-"""Trains like train.py, while ranks come and go; started by `launch/horovod.sh --min-np ...`.
+"""Trains like train.py while ranks come and go; started by `launch/horovod.sh --min-np ...`.
 
-Horovod's own elastic state and callbacks do not know Keras 3, so this has a state and a loop of its
-own. When a rank is lost, the others go on from the last epoch that all of them had ended.
+Horovod's elastic state and callbacks do not support Keras 3, so this script has its own state and
+training loop. When a rank is lost, the others continue after the last epoch that all had finished.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ keras = tf.keras
 
 
 class ModelState(ObjectState):
-    """What the ranks have in common: the model, the optimizer, and how far training has come."""
+    """The state that all ranks share: the model, the optimizer, and the training progress."""
 
-    def __init__(self, model: keras.Model, **counters: Any) -> None:
+    def __init__(self, model: tf.keras.Model, **counters: Any) -> None:
         self._variables = tf_variables([*model.variables, *model.optimizer.variables])
         self._save_variables()
         super().__init__(bcast_object=hvd.broadcast_object, get_rank=hvd.rank, **counters)
@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", choices=["digits", "fashion_mnist"], default="digits")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=32, help="of each replica")
+    parser.add_argument("--batch-size", type=int, default=32, help="per replica")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
     return parser.parse_args()
@@ -70,7 +70,7 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
     hvd.init()
     use_gpu(hvd.local_rank())
     keras.utils.set_random_seed(1)
-    # Without waiting for other ranks, as train.py does: they may be training, and this one joins.
+    # Unlike train.py, this must not wait for other ranks: they may be training already.
     data, validation = load_data(args.dataset, "single")
     model = build_model(data[0].shape[1:], "horovod", args.learning_rate)
     model.optimizer.build(model.trainable_variables)
@@ -83,18 +83,18 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
         batch_size=args.batch_size,
         num_samples=args.samples,
         backend="horovod",
-        # An epoch counts as done when its table is W&B's, in case that the chief is lost.
+        # An epoch ends only when its table is uploaded, so that no table is lost with the chief.
         asynchronous=False,
     )
     callbacks = keras.callbacks.CallbackList([evaluation, *more_callbacks], model=model)
 
     @hvd.elastic.run
     def train(state: ModelState) -> None:
-        # Again after each loss: the ranks, the shards and perhaps the chief are others.
+        # Runs again after each loss, with other ranks, other shards and perhaps another chief.
         x, y = shard(data, hvd.rank(), hvd.size())
         if hvd.rank() == 0:
-            read_wandb_key()  # for a chief that was none before, and goes on with the run
-        model.train_function = None  # the compiled step knows how many ranks there were
+            read_wandb_key()  # a new chief continues the run
+        model.train_function = None  # the compiled step contains the old number of ranks
         callbacks.on_train_begin()
         while state.epoch < args.epochs:
             callbacks.on_epoch_begin(state.epoch)
