@@ -15,7 +15,8 @@ from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
 from disteval.data.consistency import check_ranks
 from disteval.errors import DistEvalError
-from disteval.inference.session import Options, Session
+from disteval.inference.evaluation import Options
+from disteval.inference.session import Session
 from disteval.schedule import Monitor, Schedule
 from disteval.tables.callback import TableCallback
 from disteval.tables.publisher import run_identity

@@ -8,18 +8,41 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from disteval.arguments import check_choice, check_positive
 from disteval.backends.base import Backend
 from disteval.data.sharding import Shard
 from disteval.data.sources import Source
+from disteval.errors import DataError
 from disteval.inference import gathered, receipts
 from disteval.inference.balance import balanced
 from disteval.inference.loop import Loop
 from disteval.inference.progress import Progress
 from disteval.inference.receipts import Receipt
 from disteval.inference.shard import ShardReport, ShardResults
-from disteval.inference.weights import ModelWeights, WeightsReport
+from disteval.inference.weights import MODES, ModelWeights, WeightsReport
 
 Shares = tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to evaluate; see `DistEvalCallback` for the values.
+
+    Raises:
+        DistEvalError: A value is invalid.
+    """
+
+    num_samples: int | None = None
+    batch_size: int | None = None
+    sync_weights: str = "auto"
+    verbose: str | int = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "batch_size"):
+            if (value := getattr(self, name)) is not None:
+                check_positive(name, value, error=DataError)
+        check_choice("sync_weights", self.sync_weights, MODES)
+        check_choice("verbose", self.verbose, ("auto", 0, 1))
 
 
 class Evaluation(NamedTuple):
@@ -58,13 +81,12 @@ class ReadyReport:
 def run_evaluation(
     backend: Backend,
     prepare: Callable[[], tuple[Loop, Source]],
-    *,
     step: str,
+    options: Options,
+    *,
     config: dict[str, Any] | None = None,
     earlier_error: BaseException | None = None,
-    sync_weights: str = "auto",
     shares: Shares | None = None,
-    verbose: str | int = "auto",
 ) -> Evaluation:
     """Evaluates a source on all ranks; a collective.
 
@@ -73,11 +95,10 @@ def run_evaluation(
         prepare: Returns the loop to run and the source to run it on, of the same form on all
             ranks. An error on one rank is an error on all.
         step: Name of the evaluation, for messages.
+        options: How to evaluate.
         config: Settings that have to be equal on all ranks.
         earlier_error: What failed on this rank before; it is raised on all ranks.
-        sync_weights: See `DistEvalCallback`.
         shares: How much each rank evaluates; only rank 0's value is used.
-        verbose: See `predict`.
 
     Raises:
         ReplicaDivergenceError: The ranks hold different models.
@@ -89,7 +110,7 @@ def run_evaluation(
         if earlier_error is not None:
             raise earlier_error
         loop, source = prepare()
-        if sync_weights != "off":
+        if options.sync_weights != "off":
             weights = ModelWeights(loop.model, backend)
         agreement.report = ReadyReport(shares, weights.report() if weights else None)
     ready: list[ReadyReport] = agreement.reports
@@ -98,12 +119,12 @@ def run_evaluation(
     with contextlib.ExitStack() as stack:
         if weights is not None:
             differing = weights.differing([r.weights for r in ready if r.weights is not None])
-            weights.check(differing, sync_weights)
+            weights.check(differing, options.sync_weights)
             stack.enter_context(weights.lent(list(differing)))
         # 3. Each rank evaluates its shard.
         started = time.monotonic()
         results = ShardResults(source.capacity(), backend.is_chief)
-        progress = Progress(verbose if backend.is_chief else 0, source.num_samples)
+        progress = Progress(options.verbose if backend.is_chief else 0, source.num_samples)
         with backend.together(f"the inference of {step}") as agreement:
             rounds = source.rounds(shard, loop.num_replicas, loop.pace)
             results.run(loop, rounds, agreement, progress)

@@ -6,8 +6,9 @@ from typing import Any
 
 from disteval.backends.choice import get_backend
 from disteval.errors import DistEvalError
+from disteval.inference.evaluation import Options
 from disteval.inference.loop import PostProcess
-from disteval.inference.session import Loops, Options, Session
+from disteval.inference.session import Loops, Session
 
 # Shared by all calls, so that a model is traced once for a `postprocess`.
 _loops = Loops()

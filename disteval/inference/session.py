@@ -9,37 +9,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from disteval.arguments import check_choice, check_positive
 from disteval.backends.base import Backend
 from disteval.data.batches import split_element
 from disteval.data.coercion import as_source
 from disteval.data.consistency import check_length, check_passes
 from disteval.data.sources import Source
-from disteval.errors import DataError, DistEvalError
-from disteval.inference.evaluation import Evaluation, Shares, run_evaluation
+from disteval.errors import DistEvalError
+from disteval.inference.evaluation import Evaluation, Options, Shares, run_evaluation
 from disteval.inference.loop import Loop, PostProcess
-from disteval.inference.weights import MODES
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How to evaluate; see `DistEvalCallback` for the values.
-
-    Raises:
-        DistEvalError: A value is invalid.
-    """
-
-    num_samples: int | None = None
-    batch_size: int | None = None
-    sync_weights: str = "auto"
-    verbose: str | int = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("num_samples", "batch_size"):
-            if (value := getattr(self, name)) is not None:
-                check_positive(name, value, error=DataError)
-        check_choice("sync_weights", self.sync_weights, MODES)
-        check_choice("verbose", self.verbose, ("auto", 0, 1))
 
 
 class Loops:
@@ -128,12 +105,11 @@ class Session:
         evaluation = run_evaluation(
             backend,
             prepare,
-            step=step,
+            step,
+            self._options,
             config=config or self.config(),
             earlier_error=earlier_error,
-            sync_weights=self._options.sync_weights,
             shares=self._shares,
-            verbose=self._options.verbose,
         )
         self._shares = evaluation.shares
         check_length(evaluation.num_samples, self._num_samples, step)
@@ -153,12 +129,8 @@ class Session:
         return self._loops.get(model, self._postprocess, backend.strategy)
 
     def _open(self, model: Any) -> Source:
-        self._source = as_source(
-            self._data,
-            batch_size=self._options.batch_size,
-            num_samples=self._options.num_samples,
-            model=model,
-        )
+        sizes = {"batch_size": self._options.batch_size, "num_samples": self._options.num_samples}
+        self._source = as_source(self._data, model=model, **sizes)
         return self._source
 
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 import wandb
 
 import disteval
+from disteval.backends.agreement import Status
+from disteval.callback import StartReport
 
 
 class Eval(disteval.DistEvalCallback):
@@ -72,3 +74,8 @@ def test_the_best_version_gets_an_alias(tmp_path: Path, monkeypatch: pytest.Monk
         ["latest", "epoch_1", "best"],
         ["latest", "epoch_2"],
     ]
+
+
+def test_the_report_of_the_start_survives_the_wire() -> None:
+    report = StartReport("digest", 30, {"entity": "e", "project": "p", "id": "1"})
+    assert Status.decode(Status(0, "here", report=report).encode()).report == report

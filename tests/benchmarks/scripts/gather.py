@@ -21,7 +21,7 @@ from benchmarks.peers import peers
 from disteval.data.sharding import OUTPUT_BYTES, Segment, shard_bounds
 from disteval.data.sources import ArraySource
 from disteval.inference import wire
-from disteval.inference.evaluation import run_evaluation
+from disteval.inference.evaluation import Options, run_evaluation
 from disteval.inference.loop import Loop
 
 QUICK = "--quick" in sys.argv
@@ -85,9 +85,8 @@ def measure(case: str, values: np.ndarray, lengths: np.ndarray | None = None) ->
     gather_seconds: list[float] = []
 
     def ours() -> Any:
-        evaluation = run_evaluation(
-            backend, lambda: (loop, source), step="gather", sync_weights="off", verbose=0
-        )
+        options = Options(sync_weights="off", verbose=0)
+        evaluation = run_evaluation(backend, lambda: (loop, source), "gather", options)
         gather_seconds.append(evaluation.seconds["gather"])
         return evaluation.predictions
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 import disteval
 from disteval.backends.agreement import Status
 from disteval.data.coercion import as_source
-from disteval.inference.evaluation import ReadyReport, run_evaluation
+from disteval.errors import DataError, DistEvalError
+from disteval.inference.evaluation import Options, ReadyReport, run_evaluation
 from disteval.inference.loop import Loop
 from disteval.inference.receipts import Stride
 from disteval.inference.weights import WeightsReport
@@ -44,7 +45,8 @@ def test_the_receipt_says_who_evaluated_what(data: Any, receipt: list[Stride]) -
     model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
     backend = disteval.get_backend(model=model)
     loop = Loop(model, None, backend.strategy)
-    result = run_evaluation(backend, lambda: (loop, as_source(data, batch_size=64)), step="test")
+    source = as_source(data, batch_size=64)
+    result = run_evaluation(backend, lambda: (loop, source), "test", Options())
     assert result.receipts == [receipt]
     assert result.num_samples == len(result.predictions)
     assert result.seconds["inference"] > 0
@@ -57,3 +59,24 @@ def test_a_report_survives_the_wire() -> None:
     received = Status.decode(Status(1, "here", report=report).encode()).report
     assert (received.shares, received.weights.forms) == (report.shares, weights.forms)
     np.testing.assert_array_equal(received.weights.fingerprints, weights.fingerprints)
+
+
+@pytest.mark.parametrize("name", ["num_samples", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3"])
+def test_refused_sizes(name: str, value: object) -> None:
+    with pytest.raises(DataError, match=rf"{name}={value!r}.*a positive integer"):
+        Options(**{name: value})
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3)])
+def test_sizes_may_be_numpy_integers(value: int) -> None:
+    options = Options(num_samples=value, batch_size=value)
+    sizes = {"num_samples": options.num_samples, "batch_size": options.batch_size}
+    source = as_source(X, **sizes)
+    assert len(source.first()[0]) == len(list(source.samples())) == 3
+
+
+@pytest.mark.parametrize("value", ["loud", 2, None])
+def test_refused_verbosity(value: object) -> None:
+    with pytest.raises(DistEvalError, match=f"Received: verbose={value!r}"):
+        Options(verbose=value)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import disteval
 from disteval.errors import DataOrderError, DistEvalError
-from disteval.inference.session import Loops, Options, Session
+from disteval.inference.evaluation import Options
+from disteval.inference.session import Loops, Session
 
 keras = tf.keras
 X = np.arange(30, dtype=np.float32).reshape(10, 3)
