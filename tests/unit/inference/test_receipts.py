@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,3 +62,7 @@ def test_no_sample_at_all() -> None:
 @pytest.mark.parametrize(("index", "runs"), [([], True), ([3, 4, 5], True), ([0, 2], False)])
 def test_a_run_is_one_contiguous_range(index: list[int], runs: bool) -> None:
     assert receipts.is_run(receipts.write(np.array(index, np.int64))) == runs
+
+
+def test_the_example_of_the_module_is_right() -> None:
+    assert doctest.testmod(receipts).failed == 0
