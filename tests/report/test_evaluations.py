@@ -69,9 +69,11 @@ def test_several_classes(show: Callable[[Path], Page], made: dict[str, Made]) ->
     path, (*_, last) = made["several"]
     page = show(path)
     for field, column in (("truth", "label"), ("predicted", "prediction")):
-        choose(page, field, "threefold")
+        # A class that occurs: which classes the model predicts depends on the machine.
+        chosen = next(names[-1] for names in last.columns[column] if names)
+        choose(page, field, chosen)
         cells = zip(last.columns["index"], last.columns[column], strict=True)
-        expected = [index for index, names in cells if "threefold" in names]
+        expected = [index for index, names in cells if chosen in names]
         assert count(page) == len(expected) > 0
         assert shown(page) == expected[:60]
         page.click("#reset")

@@ -1,4 +1,4 @@
-"""A replica that is three times slower soon evaluates a third of what the other does."""
+"""A rank that is three times slower soon evaluates a third of what the other does."""
 
 from __future__ import annotations
 
@@ -24,24 +24,21 @@ if chief:
 
 
 def which_and_what(x: tf.Tensor) -> tf.Tensor:
-    """Returns who evaluated a sample, and the sample."""
-    replica = disteval.get_backend(replicas.BACKEND).rank
-    if replicas.BACKEND == "mirrored":
-        context = tf.distribute.get_replica_context()
-        replica = int(tf.get_static_value(context.replica_id_in_sync_group) or 0)
+    """Returns the rank that evaluated a sample, and the sample."""
+    rank = disteval.get_backend(replicas.BACKEND).rank
     device = threading.Lock()  # one batch at a time
 
     def compute(x: np.ndarray) -> np.ndarray:
         with device:
-            time.sleep(len(x) * SECONDS[replica])
-        return np.stack([np.full(len(x), replica, np.float32), x[:, 0]], axis=-1)
+            time.sleep(len(x) * SECONDS[rank])
+        return np.stack([np.full(len(x), rank, np.float32), x[:, 0]], axis=-1)
 
     # Stateful operations of all replicas would run one after the other.
     return tf.ensure_shape(tf.numpy_function(compute, [x], tf.float32, stateful=False), (None, 2))
 
 
 class Eval(disteval.DistEvalCallback):
-    """Keeps how many samples each replica evaluated."""
+    """Keeps how many samples each rank evaluated."""
 
     def add_ground_truth(self, logs=None):
         self.counts = []
