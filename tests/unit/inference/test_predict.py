@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -191,6 +192,9 @@ def test_a_model_is_not_kept_alive() -> None:
     disteval.predict(model, X)
     reference = weakref.ref(model)
     del model
+    for thread in threading.enumerate():
+        if thread.name == "disteval-input":
+            thread.join()  # it ends by itself, but may still be about to
     gc.collect()
     assert reference() is None
 
