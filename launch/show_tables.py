@@ -53,7 +53,7 @@ def main() -> None:
     if not predictions:
         sys.exit("No prediction table was logged.")
     last = predictions[-1]
-    # Those that it refers to are in folders.
+    # The tables that it refers to are in subfolders.
     path = next(p for p in last.files if p.endswith(".table.json") and "/" not in p)
     table = json.loads(last.files[path].read_text())
     print(f"\nThe first of {len(table['data'])} rows of {full_name(last)}:")

@@ -6,7 +6,7 @@ import { format, spaced } from "./text.js";
 const MAX_CLASSES = 20; // in a confusion matrix
 const MAX_MISTAKES = 6; // in the list of the most frequent ones
 
-// Returns ["f1", "cat"] for "eval/f1/cat", and null for a metric that is not of one class.
+// Returns ["f1", "cat"] for "eval/f1/cat"; null if the metric does not belong to a class.
 export function classMetric(name) {
   return name.match(/^eval\/([^/]+)\/(.+)$/s)?.slice(1) ?? null;
 }

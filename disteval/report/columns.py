@@ -29,7 +29,7 @@ def is_picture(cell: Any) -> bool:
 
 
 def is_number(cell: Any) -> bool:
-    """Whether a cell is a number, and no bool."""
+    """Whether a cell is a number, but not a bool."""
     return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
@@ -44,17 +44,17 @@ def is_scalar(cell: Any) -> bool:
 
 
 def is_plain(cell: Any) -> bool:
-    """Whether a cell is a scalar, or a list, as the classes of a multi-label sample are."""
+    """Whether a cell is a scalar or a list, such as the classes of a multi-label sample."""
     return is_scalar(cell) or isinstance(cell, list)
 
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """What a column may be.
+    """What a column may hold.
 
     Attributes:
         fits: Whether a cell can be in such a column. All cells but empty ones have to fit.
-        words: Words of its name, the surest first. Without words, any name will do.
+        words: Words of its name, the most certain first. Without words, any name fits.
     """
 
     fits: Callable[[Any], bool]
@@ -75,7 +75,7 @@ ROLES: dict[str, Role] = {
 
 
 def recognise(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-    """Returns the column of each role that one was found for."""
+    """Returns the name of the column that was found for each role."""
     free = {name: _words(name) for name in columns}
     found: dict[str, str] = {}
     for name_of_role, role in ROLES.items():
@@ -123,7 +123,7 @@ def are_classes(*columns: Sequence[Any]) -> bool:
 
 
 def are_class_lists(*columns: Sequence[Any]) -> bool:
-    """Whether the cells of columns are lists of classes, as those of multi-label samples are."""
+    """Whether each cell is a list of classes, as for multi-label samples."""
     cells = [cell for column in columns for cell in column if cell is not None]
     if not all(isinstance(cell, list) for cell in cells):
         return False
@@ -132,7 +132,7 @@ def are_class_lists(*columns: Sequence[Any]) -> bool:
 
 
 def class_name(cell: Any, names: Mapping[int, str]) -> str:
-    """Returns a class by name, as far as it has one.
+    """Returns the name of a class, or its number as text if it has no name.
 
     Args:
         cell: Text, which is the name, a whole number or a bool.
@@ -144,7 +144,7 @@ def class_name(cell: Any, names: Mapping[int, str]) -> str:
 
 
 def encode(column: Sequence[Any]) -> dict[str, Any]:
-    """Returns the values of a column as JSON can hold them, and what `kind` they are."""
+    """Returns the values of a column in a form that JSON can hold, and their `kind`."""
     if _all_fit(Role(is_number), column):
         return {"kind": "number", "values": [_number(cell) for cell in column]}
     return {"kind": "text", "values": [None if cell is None else _text(cell) for cell in column]}

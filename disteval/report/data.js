@@ -120,12 +120,12 @@ class ShownVersion {
     return this.#rows.get(key);
   }
 
-  // Whether the prediction in a row is right; null if that cannot be told.
+  // Whether the prediction in a row is right; null if unknown.
   isCorrect(row) {
     return this.#correctRows[row];
   }
 
-  // Counts the rows that are right, and those of which it is known whether they are.
+  // Counts the rows that are right, and the rows that are known to be right or wrong.
   count() {
     const known = this.#correctRows.filter((value) => value !== null);
     return { right: known.filter(Boolean).length, known: known.length };

@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 # Each imports only from earlier ones.
 SCRIPTS = ("text.js", "elements.js", "data.js", "rows.js", "classes.js", "charts.js", "samples.js",
            "page.js")  # fmt: skip
-# The words that make files modules; in one script, their names are known without them.
-MODULE_WORDS = re.compile(r"^import .*;\n|^export (?=\w)", re.MULTILINE)
+# Imports, which may span lines, and the keyword of exports: a single script needs neither.
+MODULE_SYNTAX = re.compile(r"^import [^;]*;\n|^export (?=\w)", re.MULTILINE)
 
 
 class PageData:
@@ -101,7 +101,7 @@ class PageData:
         }
 
     def _confusion(self, version: StoredVersion) -> list[list[Any]]:
-        """Returns the pairs of classes that occur, if the table has not all samples."""
+        """Returns the pairs of classes that occur; empty if the table holds all samples."""
         num_rows = len(next(iter(version.columns.values()), []))
         if num_rows >= version.metadata.get("samples", 0):
             return []
@@ -150,7 +150,7 @@ def render(run: Run, rows: int) -> str:
         style=Markup(style),
         script=Markup(script),
         data=Markup(_safe_json(PageData(run.versions, rows).json())),
-        # Whatever the data holds, only this script and style are used, and nothing is fetched.
+        # The browser runs only this script, uses only this style and fetches nothing.
         policy=f"default-src 'none'; img-src data:; script-src {_digest(script)}; "
         f"style-src {_digest(style)}",
     )
@@ -162,7 +162,7 @@ def bundle(modules: Iterable[str]) -> str:
     Args:
         modules: The text of each, in an order in which each imports only from earlier ones.
     """
-    return "\n".join(MODULE_WORDS.sub("", module) for module in modules)
+    return "\n".join(MODULE_SYNTAX.sub("", module) for module in modules)
 
 
 def _safe_json(data: Any) -> str:

@@ -32,7 +32,7 @@ class StoredVersion:
     Attributes:
         aliases: Aliases of the artifact's version.
         metadata: Its metadata; see `disteval.tables.version.Version`.
-        columns: The columns of its table, those of the ground-truth table joined to them.
+        columns: The columns of its table, joined with the columns of the ground-truth table.
         files: Where the media file of each path in a cell is.
         scalars: What the run logged as `eval/...` with this evaluation.
         confusion: Rows of truth, prediction and number of samples, over all evaluated samples, if
@@ -181,7 +181,7 @@ def _join(
     num_rows = len(next(iter(columns.values()), []))
     num_data = len(next(iter(data.values()), []))
     if rows is None:
-        if num_rows != num_data:  # a choice of rows, whose table holds all columns to show
+        if num_rows != num_data:  # a subset of the rows; its table holds all columns to show
             return
         rows = list(range(num_rows))
     columns |= {name: [data[name][i] for i in rows] for name in data if name not in columns}

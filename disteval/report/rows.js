@@ -7,7 +7,7 @@
 import { spaced } from "./text.js";
 
 // Returns the filters by result, as [text, predicate]. A predicate gets whether the row is right in
-// the first and in the second version, null for not known, and whether the predictions differ.
+// the first and in the second version, null if unknown, and whether the predictions differ.
 export function filters({ first, second }) {
   const results = first.count().known > 0 && {
     wrong: ["wrong", (here) => here === false],

@@ -47,7 +47,7 @@ class StoredArtifact:
 
 
 def read_records(path: Path) -> Iterator[Any]:
-    """Yields the complete records of a `.wandb` file; the last may still be being written."""
+    """Yields the complete records of a `.wandb` file, to which a run may still be writing."""
     data = path.read_bytes()
     position, record = FILE_HEADER, b""
     while position + RECORD_HEADER.size <= len(data):

@@ -161,7 +161,7 @@ def test_missing_jinja2_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> No
 def test_modules_become_one_script() -> None:
     modules = [
         "const HIDDEN = 1;\nexport function one() {\n  return HIDDEN;\n}\n",
-        'import { one } from "./one.js";\nimport { a, b } from "./two.js";\n\none();\n',
+        'import { one } from "./one.js";\nimport {\n  a,\n  b,\n} from "./two.js";\n\none();\n',
     ]
     expected = "const HIDDEN = 1;\nfunction one() {\n  return HIDDEN;\n}\n\n\none();\n"
     assert bundle(modules) == expected
@@ -172,8 +172,9 @@ def test_scripts_can_share_one_scope_and_import_from_earlier_ones_only() -> None
     names: Counter[str] = Counter()
     for i, script in enumerate(SCRIPTS):
         text = (HERE / script).read_text()
-        names.update(re.findall(r"^(?:export )?(?:function|const|let|class) (\w+)", text, re.M))
-        imported = set(re.findall(r'^import .* from "\./(.*)";$', text, re.M))
-        assert imported <= set(SCRIPTS[:i])
-        assert text.count("import ") == len(re.findall(r"^import ", text, re.M))
+        names.update(re.findall(r"^(?:export )?(?:function|const|let|class) \W*(\w+)", text, re.M))
+        imports = re.findall(r'^import \{ ?([^;]*)\} from "\./(.*)";$', text, re.M)
+        assert {name for _, name in imports} <= set(SCRIPTS[:i])
+        assert text.count("import ") == len(imports)
+        assert not any(" as " in names for names, _ in imports), "one script knows no aliases"
     assert [name for name, count in names.items() if count > 1] == []
