@@ -256,7 +256,6 @@ class DistEvalCallback(TableCallback):
         # 2. All ranks evaluate, or raise what has failed on one of them in the background.
         error = self._publisher.take_error()
         if self._session is not None:
-            self._session.samples()  # raises if training has not begun
             evaluation = self._session.evaluate(
                 backend, self._model, step, config=self._config(), earlier_error=error
             )

@@ -63,4 +63,6 @@ def predict(
     except DistEvalError as invalid:
         error = invalid  # raised on every rank, also where the arguments are valid
     session = Session(data, postprocess, options, _loops)
-    return session.evaluate(engine, model, "predict", earlier_error=error).predictions
+    return session.evaluate(
+        engine, model, "predict", earlier_error=error, opens_data=True
+    ).predictions

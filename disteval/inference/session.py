@@ -87,15 +87,19 @@ class Session:
         *,
         config: dict[str, Any] | None = None,
         earlier_error: BaseException | None = None,
+        opens_data: bool = False,
     ) -> Evaluation:
         """Evaluates on all ranks; a collective. See `run_evaluation`.
+
+        Args:
+            opens_data: Whether to open the data first, if there was no `prepare` before.
 
         Raises:
             DataOrderError: The number of samples has changed since the last evaluation.
         """
 
         def prepare() -> tuple[Loop, Source]:
-            source = self._source or self._open(model)
+            source = self._open(model) if opens_data else self._opened()
             if not model.built:
                 # Before the weights are compared, so that there are weights.
                 with backend.strategy.scope():
@@ -118,15 +122,18 @@ class Session:
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         """Iterates over `(x, y)` of each sample, in dataset order."""
+        return self._opened().samples()
+
+    def _loop(self, backend: Backend, model: Any) -> Loop:
+        return self._loops.get(model, self._postprocess, backend.strategy)
+
+    def _opened(self) -> Source:
         if self._source is None:
             raise DistEvalError(
                 "The validation data was used before training. Expected: on_train_begin first, as "
                 "`fit` calls it."
             )
-        return self._source.samples()
-
-    def _loop(self, backend: Backend, model: Any) -> Loop:
-        return self._loops.get(model, self._postprocess, backend.strategy)
+        return self._source
 
     def _open(self, model: Any) -> Source:
         sizes = {"batch_size": self._options.batch_size, "num_samples": self._options.num_samples}

@@ -9,12 +9,22 @@ import pytest
 import tensorflow as tf
 
 import disteval
+from disteval.backends.agreement import Agreement, Status
+from disteval.backends.local import LocalBackend
 from disteval.errors import DataOrderError, DistEvalError
 from disteval.inference.evaluation import Options
 from disteval.inference.session import Loops, Session
 
 keras = tf.keras
 X = np.arange(30, dtype=np.float32).reshape(10, 3)
+
+
+class Recording(LocalBackend):
+    """Records the steps that all ranks take together."""
+
+    def _agreement(self, status: Status) -> Agreement:
+        self.steps = [*getattr(self, "steps", []), status.step]
+        return super()._agreement(status)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +55,13 @@ def test_samples_are_there_once_training_has_begun(model: keras.Model) -> None:
         session.samples()
     assert session.prepare(disteval.get_backend(model=model), model)
     np.testing.assert_array_equal([x for x, _ in session.samples()], X[:4])
+
+
+def test_an_evaluation_before_training_is_an_error_on_every_rank(model: keras.Model) -> None:
+    backend = Recording("single", tf.distribute.get_strategy())
+    with pytest.raises(DistEvalError, match=r"before training.*on_train_begin first"):
+        Session((X, X), None, Options()).evaluate(backend, model, "epoch 0")
+    assert backend.steps == ["epoch 0"], "other ranks learn of it, since it is raised in a step"
 
 
 def test_a_session_traces_once(model: keras.Model) -> None:
