@@ -81,7 +81,11 @@ class Source(abc.ABC):
 
 
 class ArraySource(Source):
-    """Nests of arrays, of which a rank reads its own rows only."""
+    """Nests of arrays, of which a rank reads its own rows only.
+
+    Shards consist of the batches that one device would evaluate. Cut anywhere else, a batch would
+    have another loss: Keras weighs the mean over a batch by its number of samples, masked or not.
+    """
 
     def __init__(self, arrays: Any, batch_size: int, num_samples: int | None) -> None:
         lengths = [num_rows(leaf) for leaf in _array_leaves(arrays)]
@@ -100,20 +104,20 @@ class ArraySource(Source):
         return self.num_samples
 
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
-        start, stop = shard.bounds(self.num_samples)
-        for begin in range(start, stop, self.batch_size):
-            yield begin, self.rows(begin, min(begin + self.batch_size, stop))
+        for number in range(*shard.bounds(self._num_batches)):
+            start, stop = self._rows_of(number, number + 1)
+            yield start, self.rows(start, stop)
 
     def rounds(self, shard: Shard, num_replicas: int, pace: Pace) -> Iterator[list[Segment]]:
         # A segment is one slice of the arrays, so that no batches have to be joined.
-        begin, end = shard.bounds(self.num_samples)
-        while begin < end:
-            batch_bytes = num_bytes(self.rows(begin, begin + 1)) * self.batch_size
-            limit = num_replicas * pace.batches(batch_bytes) * self.batch_size
-            rows = min(limit, end - begin)
-            bounds = parts(rows, num_replicas)
-            yield [self._segment(begin + low, begin + high) for low, high in bounds]
-            begin += rows
+        first, last = shard.bounds(self._num_batches)
+        while first < last:
+            start, stop = self._rows_of(first, first + 1)
+            limit = num_replicas * pace.batches(num_bytes(self.rows(start, stop)))
+            count = min(limit, last - first)
+            bounds = parts(count, num_replicas)
+            yield [self._segment(first + low, first + high) for low, high in bounds]
+            first += count
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         for i in range(self.num_samples):
@@ -121,7 +125,16 @@ class ArraySource(Source):
             sample = tf.nest.map_structure(lambda a, i=i: a[i : i + 1], self.arrays)
             yield split_element(tf.nest.map_structure(first_row, sample))
 
-    def _segment(self, start: int, stop: int) -> Segment:
+    @property
+    def _num_batches(self) -> int:
+        return -(-self.num_samples // self.batch_size)
+
+    def _rows_of(self, first: int, last: int) -> tuple[int, int]:
+        """Returns the range of the samples of batches `first` to `last - 1`."""
+        return first * self.batch_size, min(last * self.batch_size, self.num_samples)
+
+    def _segment(self, first: int, last: int) -> Segment:
+        start, stop = self._rows_of(first, last)
         offsets = np.append(np.arange(0, stop - start, self.batch_size), stop - start)
         return Segment(np.arange(start, stop), self.rows(start, stop), offsets)
 
