@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from disteval.errors import DataError as DataError
     from disteval.errors import DataOrderError as DataOrderError
     from disteval.errors import DistEvalError as DistEvalError
+    from disteval.errors import MetricError as MetricError
     from disteval.errors import ReplicaDivergenceError as ReplicaDivergenceError
     from disteval.errors import ReplicaError as ReplicaError
+    from disteval.inference.evaluate import evaluate as evaluate
     from disteval.inference.predict import predict as predict
     from disteval.tasks.classification import ClassificationEval as ClassificationEval
     from disteval.tasks.detection import DetectionEval as DetectionEval
@@ -26,7 +28,8 @@ _MODULES = {
     "disteval.backends.choice": ["get_backend"],
     "disteval.callback": ["DistEvalCallback"],
     "disteval.errors": ["CollectiveError", "DataError", "DataOrderError", "DistEvalError",
-                        "ReplicaDivergenceError", "ReplicaError"],
+                        "MetricError", "ReplicaDivergenceError", "ReplicaError"],
+    "disteval.inference.evaluate": ["evaluate"],
     "disteval.inference.predict": ["predict"],
     "disteval.tasks.classification": ["ClassificationEval"],
     "disteval.tasks.detection": ["DetectionEval"],

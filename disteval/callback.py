@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-import wandb
-
 from disteval.arguments import check_choice, check_positive
-from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
-from disteval.data.consistency import check_ranks
 from disteval.errors import DistEvalError
 from disteval.inference.evaluation import Options
 from disteval.inference.session import Session
+from disteval.job import Job
 from disteval.schedule import Monitor, Schedule
 from disteval.tables.callback import TableCallback
-from disteval.tables.publisher import run_identity
-from disteval.tables.version import Version
-
-logger = logging.getLogger("disteval")
-
-
-@dataclasses.dataclass(frozen=True)
-class StartReport:
-    """What a rank reports when training begins.
-
-    Attributes:
-        data: A digest of the validation data; `None` if ranks read different data, or none.
-        batches: How many batches the model was trained on before.
-        run: What it takes to resume the W&B run; `None` on a rank that does not know the run.
-    """
-
-    data: str | None
-    batches: int
-    run: dict[str, Any] | None
+from disteval.validation import ValidationLogs
 
 
 class DistEvalCallback(TableCallback):
@@ -82,12 +58,21 @@ class DistEvalCallback(TableCallback):
             does not, and `"auto"` does on a terminal.
         partitions: Over how many W&B tables the rows of one version are spread, for more than
             the 200,000 rows that W&B stores in one.
+        validate: Whether the pass that makes the predictions also computes the loss and the
+            metrics that the model was compiled with, exactly: what `model.evaluate` of the saved
+            model returns on one device. At the end of an epoch they are in `logs` on every rank, as
+            `val_<metric>`, for all callbacks after this one: it has to come first in `callbacks`.
+            `fit` needs no validation data then. `"auto"` does so if the model was compiled with a
+            loss, the data has targets and `fit` does not validate by itself, and leaves out with a
+            warning what cannot be exact. `True` raises a `MetricError` instead. `False` does not.
         keep_local: Keeps the uploaded tables in the run's directory, too, for
             `python -m disteval report`. Those of an offline run are there anyway.
 
     Attributes:
         predictions: On the chief, the predictions of all samples: a nest of arrays whose row i
             is sample i, as `disteval.predict` returns it.
+        metrics: On every rank, loss and metrics of the last evaluation, such as
+            `{"loss": 0.5, "accuracy": 0.9}`; empty without `validate`.
         data_table_ref: On the chief, the logged ground-truth table: `data_table_ref[i][column]`.
 
     Example:
@@ -131,9 +116,15 @@ class DistEvalCallback(TableCallback):
         verbose: str | int = "auto",
         partitions: int = 1,
         keep_local: bool = False,
+        validate: str | bool = "auto",
     ) -> None:
         check_choice("reference", reference, ("media", "row"))
-        options = Options(num_samples, batch_size, sync_weights, verbose)
+        options = Options(num_samples, batch_size, sync_weights, verbose, validate)
+        if validate is True and validation_data is None:
+            raise DistEvalError(
+                "There is no data to validate on. Received: validate=True with "
+                "validation_data=None. Expected: (x, y) or a dataset."
+            )
         check_choice("on_log_error", on_log_error, ("warn", "raise"))
         check_positive("timeout", timeout, float)
         check_positive("partitions", partitions)
@@ -142,8 +133,7 @@ class DistEvalCallback(TableCallback):
                 'reference="row" refers to rows of one table. Received: reference="row" with '
                 f'partitions={partitions}. Expected: partitions=1, or reference="media".'
             )
-        self._schedule = Schedule(log_freq)
-        self._monitor = Monitor(monitor, mode)
+        schedule, best = Schedule(log_freq), Monitor(monitor, mode)
         super().__init__(
             data_table_columns,
             pred_table_columns,
@@ -157,13 +147,18 @@ class DistEvalCallback(TableCallback):
             keep_local=keep_local,
         )
         self.validation_data = validation_data
-        self.backend = backend
-        self.timeout = timeout
-        self._run_identity: dict[str, Any] | None = None
-        self._epoch = 0
         self._session: Session | None = None
         if validation_data is not None:
             self._session = Session(validation_data, self.postprocess, options)
+        self._validation = ValidationLogs(validate)
+        self._job = Job(
+            self._session, self._publisher, schedule, best, self._validation, backend, timeout
+        )
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """On every rank, loss and metrics of the last evaluation."""
+        return self._validation.metrics
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the predictions of a batch that the chief receives.
@@ -190,96 +185,33 @@ class DistEvalCallback(TableCallback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data on every rank, and logs the ground-truth table on the chief."""
-        backend = self._backend()
-        with backend.together("on_train_begin", self._config()) as agreement:
-            knows_run = backend.is_chief or self._run_identity is not None
-            agreement.report = StartReport(
-                data=self._session.prepare(backend, self._model) if self._session else None,
-                batches=max(self._schedule.batches, _batches_of(self._model)),
-                run=(run_identity() or self._run_identity) if knows_run else None,
-            )
-        reports: list[StartReport] = agreement.reports
-        check_ranks([report.data for report in reports])
-        # A rank that has joined an elastic job has counted no batches.
-        self._schedule.resume(max(report.batches for report in reports))
-        self._run_identity = next((report.run for report in reports if report.run), None)
-        with backend.together("add_ground_truth"):
-            if backend.is_chief:
-                self._publisher.begin(self._run_identity, logs)
-            elif wandb.run is not None:
-                logger.warning(
-                    "Rank %d has a W&B run of its own, %s. Nothing is logged to it by this "
-                    "callback; only rank 0 needs a run.", backend.rank, wandb.run.id
-                )  # fmt: skip
+        self._job.begin(self._model, logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Records the epoch, and checks that all ranks are in it."""
-        self._epoch = epoch
-        self._schedule.start_epoch()
-        # Without this, a rank that has left training or is an epoch ahead would be a hang.
-        self._backend().agree(f"the begin of epoch {epoch}")
+        self._job.begin_epoch(self._model, epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Evaluates if `log_freq` training batches have passed."""
-        if self._schedule.is_due(batch):
-            self._evaluate("step", self._schedule.batches, logs)
+        schedule = self._job.schedule
+        if schedule.is_due(batch):
+            self._job.evaluate(self._model, "step", schedule.batches, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Evaluates if `log_freq` is `"epoch"`."""
-        self._epoch = epoch
-        if self._schedule.by_epoch:
-            self._evaluate("epoch", epoch, logs)
+        """Evaluates if `log_freq` is `"epoch"`, and adds the metrics to `logs`."""
+        self._job.epoch = epoch
+        if self._job.schedule.by_epoch:
+            self._job.evaluate(self._model, "epoch", epoch, logs)
+        self._validation.add_to(logs, self._job.schedule.batches)
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Records that `fit` validates by itself."""
+        self._validation.begin_fit()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        """Records how long `fit` took to validate."""
+        self._validation.end_fit()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Waits for the chief's tables, and raises on every rank what failed in the background."""
-        backend = self._backend()
-        with backend.together("the end of training"):
-            self._publisher.finish()
-        # The other ranks do not wait for uploads whose failures are only warned about.
-        self._publisher.drain()
-
-    def _backend(self) -> Backend:
-        return get_backend(self.backend, model=self._model, timeout=self.timeout)
-
-    def _config(self) -> dict[str, Any]:
-        """Returns the settings that have to be equal on every rank."""
-        config = {"log_freq": self._schedule.log_freq, "asynchronous": self._publisher.asynchronous}
-        return config | (self._session.config() if self._session else {"validation_data": None})
-
-    def _evaluate(self, unit: str, number: int, logs: dict[str, float] | None) -> None:
-        """Evaluates on every rank, and publishes a version on the chief."""
-        backend = self._backend()
-        step = f"the evaluation of {unit} {number}"
-        # 1. A new version, now, so that the last one's predictions can be freed.
-        version = Version.start(unit, number, self._epoch, self._schedule.batches, logs)
-        self._publisher.newest = version
-        # 2. All ranks evaluate, or raise what has failed on one of them in the background.
-        error = self._publisher.take_error()
-        if self._session is not None:
-            evaluation = self._session.evaluate(
-                backend, self._model, step, config=self._config(), earlier_error=error
-            )
-            version.add(evaluation, backend)
-        else:
-            with backend.together(step, self._config()):
-                if error is not None:
-                    raise error
-        # 3. The chief publishes the version. All ranks raise its errors: now, or if that is in the
-        # background, at the next evaluation.
-        if self._publisher.asynchronous:
-            self._publish(backend, version)
-        else:
-            with backend.together(f"add_model_predictions of {unit} {number}"):
-                self._publish(backend, version)
-
-    def _publish(self, backend: Backend, version: Version) -> None:
-        """Publishes a version on the chief."""
-        if backend.is_chief:
-            if self._monitor.is_best(version.logs):
-                version.aliases.append("best")
-            self._publisher.publish()
-
-
-def _batches_of(model: Any) -> int:
-    """Returns how many batches a model was trained on, including those before this process."""
-    return int(tf.convert_to_tensor(getattr(model.optimizer, "iterations", 0)))
+        self._job.end(self._model)

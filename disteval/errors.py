@@ -25,3 +25,7 @@ class CollectiveError(ReplicaError):
 
 class ReplicaDivergenceError(DistEvalError):
     """The replicas hold different models, so a sharded evaluation would mix them."""
+
+
+class MetricError(DistEvalError):
+    """A metric of the model cannot be summed over batches and replicas."""

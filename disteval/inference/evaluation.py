@@ -16,6 +16,7 @@ from disteval.errors import DataError
 from disteval.inference import gathered, receipts
 from disteval.inference.balance import balanced
 from disteval.inference.loop import Loop
+from disteval.inference.metrics import VALIDATE, MetricsReport
 from disteval.inference.progress import Progress
 from disteval.inference.receipts import Receipt
 from disteval.inference.shard import ShardReport, ShardResults
@@ -36,6 +37,7 @@ class Options:
     batch_size: int | None = None
     sync_weights: str = "auto"
     verbose: str | int = "auto"
+    validate: str | bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_samples", "batch_size"):
@@ -43,6 +45,7 @@ class Options:
                 check_positive(name, value, error=DataError)
         check_choice("sync_weights", self.sync_weights, MODES)
         check_choice("verbose", self.verbose, ("auto", 0, 1))
+        check_choice("validate", self.validate, VALIDATE)
 
 
 class Evaluation(NamedTuple):
@@ -50,6 +53,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         predictions: On the chief, the nest of arrays; `None` elsewhere.
+        metrics: What `model.evaluate(return_dict=True)` returns; empty without metrics.
         num_samples: The number of samples of all ranks.
         receipts: Which samples each rank evaluated; see `receipts`.
         seconds: How long `inference` and `gather` took on this rank.
@@ -58,6 +62,7 @@ class Evaluation(NamedTuple):
     """
 
     predictions: Any
+    metrics: dict[str, Any]
     num_samples: int
     receipts: list[Receipt]
     seconds: dict[str, float]
@@ -72,10 +77,12 @@ class ReadyReport:
     Attributes:
         shares: The shares that this rank knows of; only rank 0's are used.
         weights: The model's weights on this rank; `None` if they are not compared.
+        metrics: The model's metrics on this rank; `None` if it wants none.
     """
 
     shares: Shares | None
     weights: WeightsReport | None
+    metrics: MetricsReport | None
 
 
 def run_evaluation(
@@ -112,23 +119,29 @@ def run_evaluation(
         loop, source = prepare()
         if options.sync_weights != "off":
             weights = ModelWeights(loop.model, backend)
-        agreement.report = ReadyReport(shares, weights.report() if weights else None)
+        metrics = loop.validation.examine(source.first) if options.validate else None
+        agreement.report = ReadyReport(shares, weights.report() if weights else None, metrics)
     ready: list[ReadyReport] = agreement.reports
     shard = Shard(backend.rank, backend.size, _agreed_shares(ready))
+    loop.metrics = loop.validation.agree(
+        [report.metrics for report in ready], options.validate, warns=backend.is_chief
+    )
     # 2. All replicas hold the chief's model, or borrow its state for the evaluation.
     with contextlib.ExitStack() as stack:
         if weights is not None:
             differing = weights.differing([r.weights for r in ready if r.weights is not None])
             weights.check(differing, options.sync_weights)
             stack.enter_context(weights.lent(list(differing)))
+        stack.enter_context(loop.lent())
         # 3. Each rank evaluates its shard.
         started = time.monotonic()
-        results = ShardResults(source.capacity(), backend.is_chief)
+        states = loop.metrics.zeros() if loop.metrics else []
+        results = ShardResults(source.capacity(), backend.is_chief, states)
         progress = Progress(options.verbose if backend.is_chief else 0, source.num_samples)
         with backend.together(f"the inference of {step}") as agreement:
             rounds = source.rounds(shard, loop.num_replicas, loop.pace)
             results.run(loop, rounds, agreement, progress)
-            if backend.is_chief and not results.outputs:
+            if backend.is_chief and loop.structure is None:
                 # The chief has to know the form of the predictions even if it evaluates none.
                 loop.trace(source.first())
             agreement.report = results.report(time.monotonic() - started)
@@ -141,11 +154,18 @@ def run_evaluation(
     leaves = gathered.merged_leaves(reports) or loop.leaves
     # 5. The chief gets the rows of all ranks, in dataset order.
     if gathered.is_small(reports):
-        rows = gathered.unpack_small(backend, results, reports, agreement.payloads, leaves)
+        of_all = gathered.unpack_small(backend, results, reports, agreement.payloads, leaves)
     else:
-        rows = gathered.gather_large(backend, results, reports, leaves)
+        of_all = gathered.gather_large(backend, results, reports, leaves)
+    # 6. The chief computes the metrics, so that they are the same floats on every rank.
+    values: dict[str, Any] = {}
+    if loop.metrics is not None:
+        with backend.together(f"the metrics of {step}") as agreement:
+            agreement.report = loop.metrics.results(of_all.states) if of_all else None
+        values = agreement.reports[0]
     return Evaluation(
-        loop.packed(rows) if rows is not None else None,
+        loop.packed(of_all.rows) if of_all else None,
+        values,
         num_samples,
         [report.receipt for report in reports],
         {"inference": inferred - started, "gather": time.monotonic() - inferred},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,18 @@ from disteval.inference import receipts
 from disteval.inference.outputs import OutputRows, is_run, place
 from disteval.inference.shard import SMALL_BYTES, ShardReport, ShardResults
 from disteval.inference.wire import Leaf, as_objects, decode
+
+
+class Gathered(NamedTuple):
+    """What all ranks evaluated.
+
+    Attributes:
+        rows: The rows of each output, in dataset order.
+        states: The sum over all ranks of each variable of the metrics.
+    """
+
+    rows: list[np.ndarray]
+    states: list[np.ndarray]
 
 
 def merged_leaves(reports: Sequence[ShardReport]) -> list[Leaf]:
@@ -45,8 +58,8 @@ def unpack_small(
     reports: Sequence[ShardReport],
     payloads: Sequence[np.ndarray],
     leaves: Sequence[Leaf],
-) -> list[np.ndarray] | None:
-    """Returns the rows of each output, which came with the reports; `None` but on the chief."""
+) -> Gathered | None:
+    """Returns what came with the reports; `None` but on the chief."""
     if not backend.is_chief:
         return None
     assembly = Assembly(leaves, results, reports)
@@ -60,8 +73,8 @@ def gather_large(
     results: ShardResults,
     reports: Sequence[ShardReport],
     leaves: Sequence[Leaf],
-) -> list[np.ndarray] | None:
-    """Returns the rows of each output on the chief, `None` elsewhere; a collective."""
+) -> Gathered | None:
+    """Returns what all ranks evaluated on the chief, `None` elsewhere; a collective."""
     totals = [report.num_bytes for report in reports]
     if _has_places(reports, leaves):
         # The chief has the memory for all rows already, so that only a peer can fail from here on.
@@ -87,7 +100,8 @@ def _has_places(reports: Sequence[ShardReport], leaves: Sequence[Leaf]) -> bool:
 class Assembly:
     """The rows of all ranks, put into dataset order on the chief.
 
-    Dense outputs go straight to their place in one array of all samples.
+    Dense outputs go straight to their place in one array of all samples. The states of the metrics
+    come after the outputs.
 
     Args:
         leaves: What is known of each output on all ranks.
@@ -120,20 +134,29 @@ class Assembly:
             )
             if rows.chunks:
                 self._add_own(i, results.index, results.leaves[i], rows)
+        self._states = [results.states] + [
+            [np.empty_like(state) for state in results.states] for _ in reports[1:]
+        ]
         self.destinations: list[list[np.ndarray]] = [
             [],
-            *(list(self._destinations_of(report)) for report in reports[1:]),
+            *(
+                [*self._destinations_of(report), *states]
+                for report, states in zip(reports[1:], self._states[1:], strict=True)
+            ),
         ]
 
-    def finish(self) -> list[np.ndarray]:
-        """Returns the rows of each output in dataset order, once all destinations are full."""
+    def finish(self) -> Gathered:
+        """Returns all rows and the sums of the states, once all destinations are full."""
         while self._landed:
             i, index, leaf, landing = self._landed.pop()
             self._place(i, index, decode(leaf, landing))
-        return [
+        rows = [
             _stacked(final) if leaf.inner is None and not leaf.ragged_rank else final
             for leaf, final in zip(self._leaves, self._final, strict=True)
         ]
+        # In rank order, since sums of floats depend on the order.
+        of_variables = zip(*self._states, strict=True)
+        return Gathered(rows, [sum(parts[1:], parts[0]) for parts in of_variables])
 
     def _add_own(self, i: int, index: np.ndarray, leaf: Leaf, rows: OutputRows) -> None:
         if not leaf.is_dense:

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
+import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from disteval.backends.base import local_devices
-from disteval.data.batches import as_tensor, num_rows
+from disteval.data.batches import as_tensor, cut, num_rows, split_element
 from disteval.data.sharding import Pace, Segment
 from disteval.errors import DataError
 from disteval.inference import wire
+from disteval.inference.forms import any_rows, fits, generalized, sliced, spec_of
+from disteval.inference.metrics import CompiledMetrics, Validation
+from disteval.inference.steps import make_steps
+
+logger = logging.getLogger("disteval")
 
 PostProcess = Callable[[Any, Any], Any]
 
 
+class SegmentResult(NamedTuple):
+    """What came of a segment.
+
+    Attributes:
+        outputs: For each output, its components: arrays whose rows are those of the segment (and
+            the values of ragged rows).
+        rows: The number of rows of each output in each batch; int32 of shape `(batches, outputs)`.
+        states: What the segment adds to the state of each variable of the metrics.
+    """
+
+    outputs: list[list[np.ndarray]]
+    rows: np.ndarray
+    states: list[np.ndarray]
+
+
 class Loop:
-    """`model.predict_step` and `postprocess` over segments, one for each local replica.
+    """The steps of a model and `postprocess` over segments, one for each local replica.
 
     Traced once for each form of the input, whatever the number of samples: batches are sliced
     from their segment in the graph, so neither a smaller last batch nor a shorter segment is a
@@ -33,6 +55,8 @@ class Loop:
             first call.
         leaves: What is known of each output; empty before the first call.
         pace: How many batches to evaluate in one call.
+        validation: Finds out which metrics the model has.
+        metrics: The metrics that the loop sums; `None` for none.
     """
 
     def __init__(self, model: Any, postprocess: PostProcess | None, strategy: Any) -> None:
@@ -44,8 +68,28 @@ class Loop:
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
         self.pace = Pace()
+        self.metrics: CompiledMetrics | None = None
+        self._steps = make_steps(model, strategy, self._devices)
+        self.validation = Validation(self._steps)
         self._spec: Any = None
+        self._traced: tuple[Any, ...] | None = None
         self._compiled: Any = None
+        self._xla_failed = False
+
+    def build(self, batch: Callable[[], Any]) -> None:
+        """Creates the variables of a model that creates them with its first batch.
+
+        Args:
+            batch: Returns a batch of the data.
+        """
+        if not self.model.built:
+            x, _ = split_element(cut(batch(), 1))
+            with self.strategy.scope():
+                self.model(tf.nest.map_structure(as_tensor, x), training=False)
+
+    def lent(self) -> contextlib.AbstractContextManager[None]:
+        """Restores what a block of calls of `run` changes in the model."""
+        return self._steps.lent()
 
     def inputs(self, segments: Sequence[Segment]) -> list[Any]:
         """Returns the tensors of a round, for `run`. May be called on any thread."""
@@ -57,11 +101,11 @@ class Loop:
                 inputs.append((batch, tf.constant(segment.offsets, tf.int32)))
         if len(inputs) < self.num_replicas:
             # Every replica has to take part. The output of those without a segment is dropped.
-            idle = (_rows(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int32))
+            idle = (sliced(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int32))
             inputs += [idle] * (self.num_replicas - len(inputs))
         return inputs
 
-    def run(self, segments: Sequence[Segment], inputs: list[Any]) -> list[list[list[np.ndarray]]]:
+    def run(self, segments: Sequence[Segment], inputs: list[Any]) -> list[SegmentResult]:
         """Evaluates one round.
 
         Args:
@@ -69,25 +113,26 @@ class Loop:
             inputs: Their tensors.
 
         Returns:
-            For each segment, for each output, its components: arrays whose rows are those of
-            the segment (and the values of ragged rows). They are views of TensorFlow's memory.
+            What came of each segment. The arrays are views of TensorFlow's memory.
 
         Raises:
             DataError: The model or `postprocess` did not return one row for each sample.
         """
         function = self._function(inputs)
         started = time.monotonic()
-        results = tf.nest.map_structure(np.asarray, function(inputs)[: len(segments)])
+        results = [
+            SegmentResult(*result)
+            for result in tf.nest.map_structure(np.asarray, function(inputs)[: len(segments)])
+        ]
         ended = time.monotonic()
-        for segment, (_, rows) in zip(segments, results, strict=True):
-            self._check_rows(np.diff(segment.offsets), rows)
-        outputs = [components for components, _ in results]
+        for segment, result in zip(segments, results, strict=True):
+            self._check_rows(np.diff(segment.offsets), result.rows)
         output_bytes, batches = max(
-            (sum(array.nbytes for array in tf.nest.flatten(output)), len(segment.offsets) - 1)
-            for segment, output in zip(segments, outputs, strict=True)
+            (sum(array.nbytes for array in tf.nest.flatten(result.outputs)), len(result.rows))
+            for result in results
         )
         self.pace.took(batches, ended - started, output_bytes)
-        return outputs
+        return results
 
     def trace(self, batch: Any) -> None:
         """Evaluates one batch only to set `structure` and `leaves`."""
@@ -103,17 +148,27 @@ class Loop:
     def _function(self, inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
         """Returns a function from the inputs of a round to the result of each replica."""
         if self.model.run_eagerly:
-            return functools.partial(self._evaluate_all, self._evaluate_eagerly)
-        spec = _spec_of(inputs[0][0])
-        if self._compiled is None or not _fits(self._spec, spec):
-            self._spec = spec if self._spec is None else _generalized(self._spec, spec)
+            return functools.partial(self._steps.replicate, self._evaluate_eagerly)
+        spec, traced = spec_of(inputs[0][0]), (self.metrics, self._uses_xla())
+        if self._compiled is None or traced != self._traced or not fits(self._spec, spec):
+            self._spec = spec if self._spec is None else generalized(self._spec, spec)
+            self._traced = traced
             self._compiled = self._compile()
         return self._call
+
+    def _uses_xla(self) -> bool:
+        """Whether XLA compiles the steps, as it does in `model.predict`."""
+        return bool(self.model.jit_compile) and not self._xla_failed
 
     def _call(self, inputs: list[Any]) -> Any:
         try:
             return self._compiled(inputs)
-        except tf.errors.InvalidArgumentError as error:
+        except tf.errors.OpError as error:
+            if self._uses_xla():
+                # For instance, strings and outputs of unknown size.
+                logger.debug("XLA cannot compile the model, which runs without it: %s", error)
+                self._xla_failed = True
+                return self._function(inputs)(inputs)
             if "TensorListConcat" not in error.message:
                 raise
             raise DataError(
@@ -127,83 +182,83 @@ class Loop:
         replicas = [replica] * self.num_replicas
 
         def function(inputs: Any) -> Any:
-            return self._evaluate_all(self._evaluate, inputs)
+            return self._steps.replicate(self._evaluate, inputs)
 
         return tf.function(function, autograph=False).get_concrete_function(replicas)
 
-    def _evaluate_all(self, evaluate: Callable[[Any], Any], inputs: Sequence[Any]) -> list[Any]:
-        """Evaluates each segment on its replica, and returns the result of each replica."""
-        if int(self.strategy.num_replicas_in_sync) == 1:
-            # Without `strategy.run`, which fails in the scope of another strategy: Keras 2 calls
-            # callbacks in the scope of the model's strategy.
-            with tf.device(self._devices[0]):
-                return [evaluate(inputs[0])]
-        per_replica = self.strategy.experimental_distribute_values_from_function(
-            # The id counts the replicas of all processes; those of one process are consecutive.
-            lambda context: inputs[context.replica_id_in_sync_group % self.num_replicas]
-        )
-        outputs = self.strategy.run(evaluate, args=(per_replica,))
-        return list(self.strategy.experimental_local_results(outputs))
-
-    def _evaluate(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+    def _evaluate(self, segment: Any, replica: int) -> tuple[Any, ...]:
         """Evaluates one segment in the graph, batch by batch.
 
         Returns:
-            The results of `_step`, joined over all batches.
+            The results of `_step`, joined and summed over all batches.
         """
         inputs, offsets = segment
-        step = tf.function(self._step).get_concrete_function(self._spec)
-        components, rows = step.structured_outputs
+        values = self._steps.values(replica)
+
+        def step_on(batch: Any) -> tuple[Any, ...]:
+            return self._step(batch, values)
+
+        step = tf.function(step_on, jit_compile=self._uses_xla()).get_concrete_function(self._spec)
+        components, rows, _ = step.structured_outputs
         count = tf.shape(offsets)[0] - 1
         arrays = [
-            tf.TensorArray(
-                part.dtype, count, infer_shape=False, element_shape=_any_rows(part.shape)
-            )
+            tf.TensorArray(part.dtype, count, infer_shape=False, element_shape=any_rows(part.shape))
             for part in tf.nest.flatten(components)
         ]
         table = tf.TensorArray(rows.dtype, count, element_shape=rows.shape)
+        zeros = self.metrics.zeros() if self.metrics else []
 
-        def body(i: tf.Tensor, table: tf.TensorArray, arrays: list[tf.TensorArray]) -> Any:
-            components, rows = step(_rows(inputs, offsets[i], offsets[i + 1]))
+        def body(i: tf.Tensor, table: Any, arrays: list[Any], totals: list[tf.Tensor]) -> Any:
+            components, rows, states = step(sliced(inputs, offsets[i], offsets[i + 1]))
             parts = zip(arrays, tf.nest.flatten(components), strict=True)
-            return i + 1, table.write(i, rows), [array.write(i, part) for array, part in parts]
+            arrays = [array.write(i, part) for array, part in parts]
+            return i + 1, table.write(i, rows), arrays, _added(totals, states)
 
-        _, table, arrays = tf.while_loop(lambda i, *_: i < count, body, [0, table, arrays])
+        _, table, arrays, totals = tf.while_loop(
+            lambda i, *_: i < count, body, [0, table, arrays, [tf.constant(z) for z in zeros]]
+        )
         joined = [array.concat() for array in arrays]
-        return tf.nest.pack_sequence_as(components, joined), table.stack()
+        return tf.nest.pack_sequence_as(components, joined), table.stack(), totals
 
-    def _evaluate_eagerly(self, segment: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+    def _evaluate_eagerly(self, segment: Any, replica: int) -> tuple[Any, ...]:
         """Evaluates one segment eagerly, for `run_eagerly=True`."""
         inputs, offsets = segment
-        bounds = itertools.pairwise(offsets.numpy())
-        components, rows = zip(
-            *(self._step(_rows(inputs, *bound)) for bound in bounds), strict=True
-        )
+        values = self._steps.values(replica)
+        totals = [tf.constant(zeros) for zeros in (self.metrics.zeros() if self.metrics else [])]
+        components, rows = [], []
+        for start, stop in itertools.pairwise(offsets.numpy()):
+            parts, counts, states = self._step(sliced(inputs, start, stop), values)
+            components.append(parts)
+            rows.append(counts)
+            totals = _added(totals, states)
         joined = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *components)
-        return joined, tf.stack(rows)
+        return joined, tf.stack(rows), totals
 
-    def _step(self, batch: Any) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+    def _step(self, batch: Any, values: Any) -> tuple[Any, ...]:
         """Evaluates one batch, and sets `structure` and `leaves`.
 
         Returns:
-            The components of each output, and how many rows each has.
+            The components of each output, how many rows each has, and the state that the batch
+            adds to each variable of the metrics.
         """
-        predict_step = self.model.predict_step
-        if not _is_keras_2(self.model):
-            # Keras 2 applies AutoGraph to the code of users, Keras 3 does not.
-            predict_step = tf.autograph.experimental.do_not_convert(predict_step)
-        outputs = predict_step(batch)
-        if self.postprocess is not None:
-            outputs = self.postprocess(outputs, batch)
-        flat = tf.nest.flatten(outputs)
+        states = None
+        if self.metrics is not None:
+            self.metrics.check_batch(batch)
+            states = [tf.zeros(v.shape, v.dtype) for v in self.metrics.variables]
+        result = self._steps.run(batch, values, states, self._finish)
+        flat = tf.nest.flatten(result.outputs)
         leaves = [wire.Leaf.of(output) for output in flat]
         if tf.executing_eagerly() and len(self.leaves) == len(leaves):
             # An eager tensor has the shape of its batch; a graph knows what all batches share.
             leaves = [a.merged(b) for a, b in zip(self.leaves, leaves, strict=True)]
         self.leaves = leaves
-        self.structure = tf.nest.pack_sequence_as(outputs, range(len(flat)))
+        self.structure = tf.nest.pack_sequence_as(result.outputs, range(len(flat)))
         components = [wire.components(output) for output in flat]
-        return components, tf.stack([tf.shape(parts[0])[0] for parts in components])
+        rows = tf.convert_to_tensor([tf.shape(parts[0])[0] for parts in components], tf.int32)
+        return components, rows, result.states
+
+    def _finish(self, outputs: Any, batch: Any) -> Any:
+        return outputs if self.postprocess is None else self.postprocess(outputs, batch)
 
     def _check_rows(self, expected: np.ndarray, rows: np.ndarray) -> None:
         """Raises unless each output has a row for each sample, in each batch."""
@@ -218,49 +273,5 @@ class Loop:
             )
 
 
-def _is_keras_2(model: Any) -> bool:
-    return any(kind.__module__.startswith("tf_keras.") for kind in model.__class__.__mro__)
-
-
-def _any_rows(shape: tf.TensorShape) -> tf.TensorShape:
-    """Returns the shape of a component with any number of rows."""
-    return tf.TensorShape([None]).concatenate(shape[1:]) if shape.rank else shape
-
-
-def _rows(batch: Any, start: Any, stop: Any) -> Any:
-    return tf.nest.map_structure(lambda tensor: tensor[start:stop], batch)
-
-
-def _spec_of(batch: Any) -> Any:
-    """Returns the form of a batch of any number of rows."""
-
-    def spec(tensor: Any) -> Any:
-        if isinstance(tensor, tf.RaggedTensor):
-            return tf.RaggedTensorSpec(
-                [None, *tensor.shape[1:]], tensor.dtype, tensor.ragged_rank, tensor.row_splits.dtype
-            )
-        return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
-
-    return tf.nest.map_structure(spec, batch)
-
-
-def _fits(known: Any, spec: Any) -> bool:
-    try:
-        tf.nest.assert_same_structure(known, spec)
-    except (TypeError, ValueError):
-        return False
-    return all(
-        a.is_compatible_with(b) and b.is_subtype_of(a)
-        for a, b in zip(tf.nest.flatten(known), tf.nest.flatten(spec), strict=True)
-    )
-
-
-def _generalized(known: Any, spec: Any) -> Any:
-    """Returns the form that covers both, or `spec` if there is none."""
-    try:
-        merged = tf.nest.map_structure(
-            lambda a, b: a.most_specific_common_supertype([b]), known, spec
-        )
-    except (TypeError, ValueError):
-        return spec
-    return spec if None in tf.nest.flatten(merged) else merged
+def _added(totals: Sequence[tf.Tensor], states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    return [t + tf.cast(state, t.dtype) for t, state in zip(totals, states, strict=True)]

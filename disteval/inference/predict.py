@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from disteval.backends.choice import get_backend
-from disteval.errors import DistEvalError
-from disteval.inference.evaluation import Options
 from disteval.inference.loop import PostProcess
-from disteval.inference.session import Loops, Session
+from disteval.inference.session import Loops, evaluate_once
 
 # Shared by all calls, so that a model is traced once for a `postprocess`.
 _loops = Loops()
@@ -56,13 +53,10 @@ def predict(
         >>> disteval.predict(model, (x, y))             # under `horovodrun -np 2`, on rank 0:
         array([[0.1, 0.9], ...], dtype=float32)         # shape (len(x), 2), and None on rank 1
     """
-    engine = get_backend(backend, model=model)
-    options, error = Options(), None
-    try:
-        options = Options(num_samples, batch_size, sync_weights, verbose)
-    except DistEvalError as invalid:
-        error = invalid  # raised on every rank, also where the arguments are valid
-    session = Session(data, postprocess, options, _loops)
-    return session.evaluate(
-        engine, model, "predict", earlier_error=error, opens_data=True
-    ).predictions
+    options = {
+        "num_samples": num_samples,
+        "batch_size": batch_size,
+        "sync_weights": sync_weights,
+        "verbose": verbose,
+    }
+    return evaluate_once("predict", model, data, postprocess, backend, options, _loops).predictions

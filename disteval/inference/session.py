@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from disteval.backends.base import Backend
-from disteval.data.batches import split_element
+from disteval.backends.choice import get_backend
 from disteval.data.coercion import as_source
-from disteval.data.consistency import check_length, check_passes
+from disteval.data.consistency import check_length, check_passes, check_ranks
 from disteval.data.sources import Source
 from disteval.errors import DistEvalError
 from disteval.inference.evaluation import Evaluation, Options, Shares, run_evaluation
 from disteval.inference.loop import Loop, PostProcess
+from disteval.inference.metrics import MetricsReport
 
 
 class Loops:
@@ -31,6 +30,19 @@ class Loops:
         if loop is None or loop.postprocess != postprocess or loop.strategy is not strategy:
             loop = self._loops[model] = Loop(weakref.proxy(model), postprocess, strategy)
         return loop
+
+
+@dataclasses.dataclass(frozen=True)
+class DataReport:
+    """What a rank reports of its data and model before training.
+
+    Attributes:
+        digest: A digest of the data; `None` if ranks read different data.
+        metrics: The model's metrics; `None` without `validate`.
+    """
+
+    digest: str | None
+    metrics: MetricsReport | None
 
 
 class Session:
@@ -64,11 +76,11 @@ class Session:
         del config["verbose"]
         return config
 
-    def prepare(self, backend: Backend, model: Any) -> str | None:
+    def prepare(self, backend: Backend, model: Any) -> DataReport:
         """Finds out before training, on this rank, whether the data can be evaluated.
 
         Returns:
-            A digest of the data, for `consistency.check_ranks`.
+            What the ranks have to compare, for `agree`.
 
         Raises:
             DataError: The data or the predictions of the first batch have the wrong form.
@@ -76,8 +88,25 @@ class Session:
         """
         source = self._open(model)
         self._num_samples = None
-        self._loop(backend, model).trace(source.first())
-        return check_passes(source, backend.rank, backend.size)
+        loop, metrics = self._built_loop(backend, model, source), None
+        if self._options.validate:
+            metrics = loop.validation.examine(source.first)
+            loop.metrics = None if metrics.refused else loop.validation.metrics
+        with loop.lent():
+            loop.trace(source.first())
+        return DataReport(check_passes(source, backend.rank, backend.size), metrics)
+
+    def agree(self, backend: Backend, model: Any, reports: Sequence[DataReport]) -> None:
+        """Compares what `prepare` returned on each rank, on every rank alike.
+
+        Raises:
+            DataOrderError: The ranks read different data.
+            MetricError: Metrics would be left out, and `validate` is true.
+        """
+        check_ranks([report.digest for report in reports])
+        metrics = [report.metrics for report in reports]
+        validation = self._built_loop(backend, model, self._opened()).validation
+        validation.agree(metrics, self._options.validate, warns=backend.is_chief)
 
     def evaluate(
         self,
@@ -88,29 +117,29 @@ class Session:
         config: dict[str, Any] | None = None,
         earlier_error: BaseException | None = None,
         opens_data: bool = False,
+        validate: bool = True,
     ) -> Evaluation:
         """Evaluates on all ranks; a collective. See `run_evaluation`.
 
         Args:
             opens_data: Whether to open the data first, if there was no `prepare` before.
+            validate: Whether this rank wants metrics at all.
 
         Raises:
             DataOrderError: The number of samples has changed since the last evaluation.
         """
 
+        options = self._options if validate else dataclasses.replace(self._options, validate=False)
+
         def prepare() -> tuple[Loop, Source]:
             source = self._open(model) if opens_data else self._opened()
-            if not model.built:
-                # Before the weights are compared, so that there are weights.
-                with backend.strategy.scope():
-                    model(_first_input(source), training=False)
-            return self._loop(backend, model), source
+            return self._built_loop(backend, model, source), source
 
         evaluation = run_evaluation(
             backend,
             prepare,
             step,
-            self._options,
+            options,
             config=config or self.config(),
             earlier_error=earlier_error,
             shares=self._shares,
@@ -124,8 +153,11 @@ class Session:
         """Iterates over `(x, y)` of each sample, in dataset order."""
         return self._opened().samples()
 
-    def _loop(self, backend: Backend, model: Any) -> Loop:
-        return self._loops.get(model, self._postprocess, backend.strategy)
+    def _built_loop(self, backend: Backend, model: Any, source: Source) -> Loop:
+        """Returns the loop of a model whose variables exist."""
+        loop = self._loops.get(model, self._postprocess, backend.strategy)
+        loop.build(source.first)
+        return loop
 
     def _opened(self) -> Source:
         if self._source is None:
@@ -141,7 +173,26 @@ class Session:
         return self._source
 
 
-def _first_input(source: Source) -> Any:
-    """Returns the input of one sample, as a batch."""
-    x, _ = split_element(source.first())
-    return tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf[:1]), x)
+def evaluate_once(
+    step: str,
+    model: Any,
+    data: Any,
+    postprocess: PostProcess | None,
+    backend: str,
+    options: dict[str, Any],
+    loops: Loops,
+) -> Evaluation:
+    """Evaluates a model on data of one call; a collective.
+
+    Args:
+        step: The name of the evaluation, for messages.
+        options: The arguments of `Options`.
+    """
+    engine = get_backend(backend, model=model)
+    checked, error = Options(), None
+    try:
+        checked = Options(**options)
+    except DistEvalError as invalid:
+        error = invalid  # raised on every rank, also where the arguments are valid
+    session = Session(data, postprocess, checked, loops)
+    return session.evaluate(engine, model, step, earlier_error=error, opens_data=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -51,19 +51,24 @@ class ShardResults:
     Args:
         capacity: How many samples all ranks evaluate at most, if that is known.
         is_chief: Whether rows go to their place in dataset order.
+        states: The state of each variable of the metrics before the first batch.
 
     Attributes:
         index: The number of each sample, in the order of evaluation; int64 of shape `(rows,)`.
         outputs: The rows of each output; empty if no sample was evaluated.
         leaves: What is known of each output; empty if no sample was evaluated.
+        states: The sum over all batches of each variable of the metrics.
     """
 
-    def __init__(self, capacity: int | None, is_chief: bool) -> None:
+    def __init__(
+        self, capacity: int | None, is_chief: bool, states: Sequence[np.ndarray] = ()
+    ) -> None:
         self._capacity = capacity
         self._is_chief = is_chief
         self.index = np.empty(0, np.int64)
         self.outputs: list[OutputRows] = []
         self.leaves: list[Leaf] = []
+        self.states = list(states)
 
     def run(
         self,
@@ -77,8 +82,10 @@ class ShardResults:
         inputs = ((segments, loop.inputs(segments)) for segments in rounds)
         for segments, tensors in prefetch(inputs, agreement.check):
             agreement.check()
-            for segment, outputs in zip(segments, loop.run(segments, tensors), strict=True):
+            for segment, result in zip(segments, loop.run(segments, tensors), strict=True):
+                outputs = result.outputs
                 self.outputs = self.outputs or [OutputRows(self._capacity) for _ in outputs]
+                self.states = [a + b for a, b in zip(self.states, result.states, strict=True)]
                 indices.append(segment.index)
                 done, count = agreement.progress, len(segment.index)
                 places = segment.index if self._is_chief else np.arange(done, done + count)
@@ -110,4 +117,4 @@ class ShardResults:
         """Returns what travels to the chief; nothing on the chief itself."""
         if self._is_chief:
             return []
-        return [buffer for rows in self.outputs for buffer in rows.buffers()]
+        return [*(buffer for rows in self.outputs for buffer in rows.buffers()), *self.states]

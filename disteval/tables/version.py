@@ -22,7 +22,8 @@ class Version:
 
     Attributes:
         epoch: The epoch that is being trained, or has just ended.
-        logs: A copy of the logs that Keras passed to the callback.
+        logs: A copy of the logs that Keras passed to the callback, and the metrics of the
+            validation data.
         aliases: Aliases of the artifact.
         metadata: Metadata of the artifact.
         predictions: On the chief, the nest of arrays.
@@ -42,7 +43,7 @@ class Version:
     ) -> Version:
         """Returns the version of an evaluation that is about to run, such as `"epoch"` 3."""
         logs = dict(logs or {})
-        metadata = {"epoch": epoch, "step": step, "logs": logs}
+        metadata = {"epoch": epoch, "step": step, "logs": dict(logs)}
         return cls(epoch, logs, ["latest", f"{unit}_{number}"], metadata)
 
     def add(self, evaluation: Evaluation, backend: Backend) -> None:
@@ -55,6 +56,13 @@ class Version:
             "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
             "receipts": [_short(receipt) for receipt in evaluation.receipts],
         }
+
+    def add_logs(self, values: Mapping[str, Any]) -> None:
+        """Adds metrics of the validation data to the logs, unless they are there already."""
+        for name, value in values.items():
+            self.logs.setdefault(name, value)
+            if isinstance(value, float):  # an array may be too large for the metadata
+                self.metadata["logs"].setdefault(name, value)
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Adds values for `run.log`; finite numbers become metadata as well."""

@@ -11,8 +11,6 @@ import tensorflow as tf
 import wandb
 
 import disteval
-from disteval.backends.agreement import Status
-from disteval.callback import StartReport
 
 
 class Eval(disteval.DistEvalCallback):
@@ -40,13 +38,15 @@ class Eval(disteval.DistEvalCallback):
         ({"partitions": 1.5}, r"partitions=1.5.*positive integer"),
         ({"partitions": 2, "reference": "row"}, r"partitions=2.*partitions=1"),
         ({"log_freq": 0}, r"log_freq=0.*a number of batches"),
+        ({"validate": "yes"}, r"validate='yes'.*'auto', True, False"),
+        ({"validate": True, "validation_data": None}, r"validate=True with validation_data=None"),
         ({"mode": "best"}, r"mode='best'"),
         ({"backend": "nccl"}, r"backend='nccl'"),
     ],
 )
 def test_options_are_checked_early(options: dict[str, Any], message: str) -> None:
     with pytest.raises(disteval.DistEvalError, match=message):
-        Eval(["x"], ["y"], validation_data=np.zeros((3, 1)), **options)
+        Eval(["x"], ["y"], **{"validation_data": np.zeros((3, 1)), **options})
 
 
 def test_the_best_version_gets_an_alias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +74,3 @@ def test_the_best_version_gets_an_alias(tmp_path: Path, monkeypatch: pytest.Monk
         ["latest", "epoch_1", "best"],
         ["latest", "epoch_2"],
     ]
-
-
-def test_the_report_of_the_start_survives_the_wire() -> None:
-    report = StartReport("digest", 30, {"entity": "e", "project": "p", "id": "1"})
-    assert Status.decode(Status(0, "here", report=report).encode()).report == report

@@ -292,7 +292,7 @@ def another_callback_on_a_rank_that_joins() -> None:
     fit(model, [second], epochs=3)
     steps = -(-len(X) // BATCH_SIZE)
     due = [step for step in range(1, 4 * steps + 1) if step % 3 == 0]
-    assert second._schedule.batches == 4 * steps
+    assert second._job.schedule.batches == 4 * steps
     if engine.is_chief:
         assert len(first.epochs) == len(due)
 

@@ -55,7 +55,7 @@ def test_the_receipt_says_who_evaluated_what(data: Any, receipt: list[Stride]) -
 
 def test_a_report_survives_the_wire() -> None:
     weights = WeightsReport([((3, 2), "float32", True)], np.array([[1, -1]]))
-    report = ReadyReport((0.25, 0.75), weights)
+    report = ReadyReport((0.25, 0.75), weights, None)
     received = Status.decode(Status(1, "here", report=report).encode()).report
     assert (received.shares, received.weights.forms) == (report.shares, weights.forms)
     np.testing.assert_array_equal(received.weights.fingerprints, weights.fingerprints)

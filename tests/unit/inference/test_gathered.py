@@ -108,7 +108,7 @@ def assemble(indices: Indices, shards: Sequence[Shard]) -> np.ndarray:
             received, sent = sent[: target.nbytes], sent[target.nbytes :]
             target.reshape(-1).view(np.uint8)[:] = np.frombuffer(received, np.uint8)
         assert not sent, "all that travels has a destination"
-    (result,) = assembly.finish()
+    (result,), _ = assembly.finish()
     return result
 
 
@@ -194,7 +194,7 @@ def test_dense_rows_in_order_go_straight_to_their_place() -> None:
     chief = results([0, 1], leaf, own)
     assembly = Assembly([leaf], chief, [chief.report(0.0), theirs])
     _, (target,) = assembly.destinations
-    (result,) = assembly.finish()
+    (result,), _ = assembly.finish()
     assert np.shares_memory(target, result)
     assert own.final is not None
     assert np.shares_memory(own.final, result)
@@ -208,7 +208,7 @@ def test_the_chief_releases_its_rows_as_it_places_them() -> None:
     chief = results([0, 1, 2], leaf, rows)
     assembly = Assembly([leaf], chief, [chief.report(0.0)])
     assert not rows.chunks
-    assert assembly.finish()[0].tolist() == [0, 0, 1]
+    assert assembly.finish().rows[0].tolist() == [0, 0, 1]
 
 
 def report(num_bytes: int, *leaves: wire.Leaf) -> ShardReport:

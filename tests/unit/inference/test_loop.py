@@ -28,7 +28,7 @@ def segment(*sizes: int, of: Any = (X, Y)) -> Segment:
 
 def run(loop: Loop, *segments: Segment) -> list[Any]:
     """Returns the components of each output of the first segment."""
-    return loop.run(segments, loop.inputs(segments))[0]
+    return loop.run(segments, loop.inputs(segments))[0].outputs
 
 
 def dense() -> keras.Model:

@@ -38,6 +38,7 @@ def test_the_config_is_what_has_to_be_equal() -> None:
         "num_samples": 5,
         "batch_size": None,
         "sync_weights": "auto",
+        "validate": False,
         "validation_data": "tuple",
     }
 

@@ -16,7 +16,7 @@ from disteval.tables.version import MAX_RECEIPT, Version
 def evaluated(version: Version, written: list[list[receipts.Stride]]) -> Version:
     """Adds an evaluation of 10,000 samples to a version."""
     seconds = {"inference": 1.5, "gather": 0.5}
-    evaluation = Evaluation(np.zeros(10_000), 10_000, written, seconds, 40_000, None)
+    evaluation = Evaluation(np.zeros(10_000), {}, 10_000, written, seconds, 40_000, None)
     version.add(evaluation, get_backend("single"))
     return version
 

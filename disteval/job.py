@@ -1,0 +1,158 @@
+"""What all ranks of a job do together: before training, in an evaluation, and after training."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import tensorflow as tf
+import wandb
+
+from disteval.backends.base import Backend
+from disteval.backends.choice import get_backend
+from disteval.inference.session import DataReport, Session
+from disteval.schedule import Monitor, Schedule
+from disteval.tables.publisher import Publisher, run_identity
+from disteval.tables.version import Version
+from disteval.validation import ValidationLogs
+
+logger = logging.getLogger("disteval")
+
+
+@dataclasses.dataclass(frozen=True)
+class StartReport:
+    """What a rank reports when training begins.
+
+    Attributes:
+        data: What the ranks compare of data and model; `None` without data.
+        batches: How many batches the model was trained on before.
+        run: What it takes to resume the W&B run; `None` on a rank that does not know the run.
+    """
+
+    data: DataReport | None
+    batches: int
+    run: dict[str, Any] | None
+
+
+@dataclasses.dataclass
+class Job:
+    """The part of one rank in what all ranks do together; each method is a collective.
+
+    Args:
+        session: What to evaluate; `None` without sharded inference.
+        publisher: What the chief logs.
+        schedule: When to evaluate.
+        monitor: Which version is the best.
+        validation: The metrics of the validation data.
+        backend, timeout: See `DistEvalCallback`.
+
+    Attributes:
+        epoch: The epoch that is being trained, or has just ended.
+    """
+
+    session: Session | None
+    publisher: Publisher
+    schedule: Schedule
+    monitor: Monitor
+    validation: ValidationLogs
+    backend: str
+    timeout: float
+
+    def __post_init__(self) -> None:
+        self.epoch = 0
+        self._run_identity: dict[str, Any] | None = None
+
+    def begin(self, model: Any, logs: dict[str, float] | None) -> None:
+        """Checks data and model on every rank, and logs the ground-truth table on the chief."""
+        backend = self._backend_of(model)
+        with backend.together("on_train_begin", self._config()) as agreement:
+            knows_run = backend.is_chief or self._run_identity is not None
+            agreement.report = StartReport(
+                data=self.session.prepare(backend, model) if self.session else None,
+                batches=max(self.schedule.batches, _batches_of(model)),
+                run=(run_identity() or self._run_identity) if knows_run else None,
+            )
+        reports: list[StartReport] = agreement.reports
+        if self.session is not None:
+            of_data = [report.data for report in reports if report.data is not None]
+            self.session.agree(backend, model, of_data)
+        # A rank that has joined an elastic job has counted no batches.
+        self.schedule.resume(max(report.batches for report in reports))
+        self._run_identity = next((report.run for report in reports if report.run), None)
+        with backend.together("add_ground_truth"):
+            if backend.is_chief:
+                self.publisher.begin(self._run_identity, logs)
+            elif wandb.run is not None:
+                logger.warning(
+                    "Rank %d has a W&B run of its own, %s. Nothing is logged to it by this "
+                    "callback; only rank 0 needs a run.", backend.rank, wandb.run.id
+                )  # fmt: skip
+
+    def begin_epoch(self, model: Any, epoch: int) -> None:
+        """Records the epoch, and checks that all ranks are in it."""
+        self.epoch = epoch
+        self.schedule.start_epoch()
+        # Without this, a rank that has left training or is an epoch ahead would be a hang.
+        self._backend_of(model).agree(f"the begin of epoch {epoch}")
+
+    def evaluate(self, model: Any, unit: str, number: int, logs: dict[str, float] | None) -> None:
+        """Evaluates on every rank, and publishes a version on the chief."""
+        backend = self._backend_of(model)
+        step = f"the evaluation of {unit} {number}"
+        # 1. A new version, now, so that the last one's predictions can be freed.
+        version = Version.start(unit, number, self.epoch, self.schedule.batches, logs)
+        self.publisher.newest = version
+        # 2. All ranks evaluate, or raise what has failed on one of them in the background.
+        error = self.publisher.take_error()
+        if self.session is not None:
+            evaluation = self.session.evaluate(
+                backend,
+                model,
+                step,
+                config=self._config(),
+                earlier_error=error,
+                validate=self.validation.is_wanted,
+            )
+            version.add(evaluation, backend)
+            version.add_logs(self.validation.record(evaluation.metrics, self.schedule.batches))
+            if backend.is_chief:
+                self.validation.warn(sum(evaluation.seconds.values()))
+        else:
+            with backend.together(step, self._config()):
+                if error is not None:
+                    raise error
+        # 3. The chief publishes the version. All ranks raise its errors: now, or if that is in the
+        # background, at the next evaluation.
+        if self.publisher.asynchronous:
+            self._publish(backend, version)
+        else:
+            with backend.together(f"add_model_predictions of {unit} {number}"):
+                self._publish(backend, version)
+
+    def end(self, model: Any) -> None:
+        """Waits for the chief's tables, and raises on every rank what failed in the background."""
+        with self._backend_of(model).together("the end of training"):
+            self.publisher.finish()
+        # The other ranks do not wait for uploads whose failures are only warned about.
+        self.publisher.drain()
+
+    def _backend_of(self, model: Any) -> Backend:
+        return get_backend(self.backend, model=model, timeout=self.timeout)
+
+    def _config(self) -> dict[str, Any]:
+        """Returns the settings that have to be equal on every rank."""
+        config = {"log_freq": self.schedule.log_freq, "asynchronous": self.publisher.asynchronous}
+        return config | (self.session.config() if self.session else {"validation_data": None})
+
+    def _publish(self, backend: Backend, version: Version) -> None:
+        """Publishes a version on the chief."""
+        if backend.is_chief:
+            if self.monitor.is_best(version.logs):
+                version.aliases.append("best")
+            self.publisher.publish()
+
+
+def _batches_of(model: Any) -> int:
+    """Returns how many batches a model was trained on, including those before this process."""
+    return int(tf.convert_to_tensor(getattr(model.optimizer, "iterations", 0)))
