@@ -164,28 +164,52 @@ def keras_metrics(model: Any, data: Any, batch_size: int) -> dict[str, Any]:
     return results
 
 
-def summed_in_float64(model: Any, data: Any, batch_size: int) -> dict[str, Any]:
-    """Returns the metrics of the same batches, with the states of the batches summed in float64.
+class Sums:
+    """The metrics of a model on one device, with the states of the batches summed in float64.
 
     `evaluate` sums in float32, whose errors grow with the number of batches. It has to run once
     before, so that the step is traced for batches of any size, whose losses Keras weighs alike.
+
+    Args:
+        model: The model, whose metrics are overwritten.
+        data: All data.
+        batch_size: The size of the batches.
     """
-    variables = list({id(v): v for metric in model.metrics for v in metric.variables}.values())
-    totals: list[Any] = [0] * len(variables)
-    x, *rest = data
-    for start in range(0, len(tf.nest.flatten(x)[0]), batch_size):
-        batch = tf.nest.map_structure(lambda a, s=start: a[s : s + batch_size], (x, *rest))
-        model.reset_metrics()
-        model.test_on_batch(*batch)
-        totals = [
-            total + np.asarray(v, np.float64) for total, v in zip(totals, variables, strict=True)
-        ]
-    for variable, total in zip(variables, totals, strict=True):
-        variable.assign(tf.cast(total, variable.dtype))
-    results = model.get_metrics_result()
-    flat = {k: v for value in results.values() if isinstance(value, dict) for k, v in value.items()}
-    flat |= {name: value for name, value in results.items() if not isinstance(value, dict)}
-    return {name: np.asarray(value) for name, value in flat.items()}
+
+    def __init__(self, model: Any, data: Any, batch_size: int) -> None:
+        self._model, self._data, self._batch_size = model, data, batch_size
+        metrics = model.metrics
+        self._variables = list({id(v): v for m in metrics for v in m.variables}.values())
+        self._up_to: list[list[Any]] = [[np.float64(0)] * len(self._variables)]
+
+    def first(self, count: int) -> dict[str, Any]:
+        """Returns the metrics of the first `count` samples."""
+        full, rest = divmod(count, self._batch_size)
+        while len(self._up_to) <= full:
+            start = (len(self._up_to) - 1) * self._batch_size
+            self._up_to.append(self._added(self._up_to[-1], start, start + self._batch_size))
+        totals = self._up_to[full]
+        if rest:
+            totals = self._added(totals, count - rest, count)
+        for variable, total in zip(self._variables, totals, strict=True):
+            variable.assign(tf.cast(total, variable.dtype))
+        flat: dict[str, Any] = {}
+        for name, value in self._model.get_metrics_result().items():
+            flat |= value if isinstance(value, dict) else {name: value}
+        return {name: np.asarray(value) for name, value in flat.items()}
+
+    def _added(self, totals: list[Any], start: int, stop: int) -> list[Any]:
+        """Returns the sums after one more batch."""
+        self._model.reset_metrics()
+        batch = tf.nest.map_structure(lambda array: array[start:stop], self._data)
+        self._model.test_on_batch(*batch)
+        states = [np.asarray(variable, np.float64) for variable in self._variables]
+        return [total + state for total, state in zip(totals, states, strict=True)]
+
+
+def summed_in_float64(model: Any, data: Any, batch_size: int) -> dict[str, Any]:
+    """Returns the metrics of all data; see `Sums`."""
+    return Sums(model, data, batch_size).first(len(tf.nest.flatten(data)[0]))
 
 
 def assert_equal(got: dict[str, Any], want: dict[str, Any], tolerance: float = 2.4e-7) -> float:

@@ -15,8 +15,9 @@ from disteval.data.sources import Source
 from disteval.errors import DataError
 from disteval.inference import gathered, receipts
 from disteval.inference.balance import balanced
+from disteval.inference.gathered import Gathered
 from disteval.inference.loop import Loop
-from disteval.inference.metrics import VALIDATE, MetricsReport
+from disteval.inference.metrics import VALIDATE, CompiledMetrics, MetricsReport
 from disteval.inference.progress import Progress
 from disteval.inference.receipts import Receipt
 from disteval.inference.shard import ShardReport, ShardResults
@@ -160,9 +161,7 @@ def run_evaluation(
     # 6. The chief computes the metrics, so that they are the same floats on every rank.
     values: dict[str, Any] = {}
     if loop.metrics is not None:
-        with backend.together(f"the metrics of {step}") as agreement:
-            agreement.report = loop.metrics.results(of_all.states) if of_all else None
-        values = agreement.reports[0]
+        values = _metrics_of(loop.metrics, of_all, backend, step)
     return Evaluation(
         loop.packed(of_all.rows) if of_all else None,
         values,
@@ -176,6 +175,20 @@ def run_evaluation(
             [report.seconds for report in reports],
         ),
     )
+
+
+def _metrics_of(
+    metrics: CompiledMetrics, of_all: Gathered | None, backend: Backend, step: str
+) -> dict[str, Any]:
+    """Returns the results of the chief, on every rank; a collective."""
+    states = of_all.states if of_all else metrics.zeros()
+    # All ranks have agreed, so all of them enter the collectives of the results.
+    results = metrics.results(states) if metrics.is_collective else {}
+    with backend.together(f"the metrics of {step}") as agreement:
+        if of_all is not None and not metrics.is_collective:
+            results = metrics.results(states)
+        agreement.report = results
+    return dict(agreement.reports[0])
 
 
 def _agreed_shares(ready: list[ReadyReport]) -> Shares | None:

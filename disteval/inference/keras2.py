@@ -17,6 +17,11 @@ class LendingSteps(Steps):
     A replica is one of `strategy.run`, where each reads and writes its own component of a variable.
     """
 
+    @property
+    def is_collective(self) -> bool:
+        # There, the value of a variable outside of a replica is a sum over all workers.
+        return isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
     def is_compiled(self) -> bool:
         return self.model.compiled_loss is not None
 

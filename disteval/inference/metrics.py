@@ -56,6 +56,11 @@ class CompiledMetrics:
         if findings.refused is None and None in findings.returned.values():
             self._find_unheld(findings)
 
+    @property
+    def is_collective(self) -> bool:
+        """Whether all ranks have to call `results`, with states whose sum is that of all."""
+        return self._steps.is_collective
+
     def is_current(self) -> bool:
         """Whether the model was not compiled again."""
         return not self._steps.read_metrics()
@@ -99,7 +104,8 @@ class CompiledMetrics:
 
     def _find_unheld(self, findings: Findings) -> None:
         """Notes the values of `test_step` that no metric holds, so that they cannot be summed."""
-        held = self.results(self.zeros())
+        # Workers of Keras 2 examine their metrics one by one, and cannot compute results there.
+        held = {} if self.is_collective else self.results(self.zeros())
         for name, metric in findings.returned.items():
             if metric is None and name not in held:
                 findings.unheld[name] = (

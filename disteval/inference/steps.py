@@ -46,6 +46,11 @@ class Steps(abc.ABC):
         self.metrics: list[Any] = []
         self.metric_variables: list[Any] = []
 
+    @property
+    def is_collective(self) -> bool:
+        """Whether `with_states` is a collective."""
+        return False
+
     def read_metrics(self) -> bool:
         """Sets `metrics` and `metric_variables`, and returns whether the variables have changed."""
         known = self.metric_variables

@@ -1,4 +1,4 @@
-"""Whatever the data and the outputs, sharded predictions equal a serial computation exactly."""
+"""Whatever the data and the model, sharded predictions and metrics are those of one device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from multiproc.running import SINGLE, Launch, check
+from multiproc.running import SINGLE, Launch, check, processes
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 3), ("horovod", 3)]
 EXAMPLES = 500
@@ -44,6 +44,38 @@ CASES = st.tuples(
     st.integers(1, 20),  # batch size
     st.none() | st.integers(1, 70),  # num_samples
 )
+
+# The engines share the examples of `evaluate`. Each engine takes seconds for each model.
+EVALUATING: list[Launch] = [SINGLE, ("mirrored", 4), ("horovod", 3)]
+EVALUATIONS = 300
+# The outputs of a model, and the metrics that each kind of output can have.
+OUTPUTS = [["one-hot"], ["labels"], ["tokens"], ["value"], ["summed"], ["labels", "value"]]
+METRICS = {
+    "one-hot": ["accuracy", "AUC", "F1", "F1 of each", "one-hot IoU", "R2", "MAE", "RMSE"],
+    "labels": ["accuracy", "second", "IoU"],
+    "tokens": ["accuracy", "second"],
+    "value": ["R2", "MAE", "RMSE"],
+    "summed": ["R2", "MAE", "RMSE"],
+}
+FLAGS = ["sample weights", "BatchNormalization", "L2"]
+
+
+def models(outputs: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Returns the models with these outputs."""
+    metrics = {
+        kind: st.fixed_dictionaries(
+            {
+                group: st.lists(st.sampled_from(METRICS[kind]), unique=True)
+                for group in ("metrics", "weighted_metrics")
+            }
+        )
+        for kind in outputs
+    }
+    flags = dict.fromkeys(FLAGS, st.booleans())
+    return st.fixed_dictionaries({"outputs": st.fixed_dictionaries(metrics), **flags})
+
+
+MODELS = st.tuples(*map(models, OUTPUTS * 2))
 
 _T = TypeVar("_T")
 
@@ -91,3 +123,32 @@ def test_sharded_predictions_are_the_serial_ones(launch: Launch, examples: Path)
     output = check("predict_property.py", examples, launch=launch, timeout=540)
     ranks = launch[1] if launch[0] == "horovod" else 1
     assert output.count(f"{EXAMPLES} equal") == ranks
+
+
+@pytest.fixture(scope="module")
+def evaluations() -> tuple[Any, list[Any]]:
+    """Models, and examples of data."""
+    _, forms = drawn(MODELS, 2)  # the first example of Hypothesis is the simplest
+    for flag in FLAGS:
+        assert {form[flag] for form in forms} == {True, False}, flag
+    for kind, metrics in METRICS.items():
+        groups = [form["outputs"][kind] for form in forms if kind in form["outputs"]]
+        assert {name for group in groups for names in group.values() for name in names} == {
+            *metrics
+        }, kind
+    cases = drawn(CASES, EVALUATIONS)
+    return forms, cases
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("launch", EVALUATING, ids=str)
+def test_sharded_metrics_are_those_of_keras(
+    launch: Launch, evaluations: tuple[Any, list[Any]], tmp_path: Path
+) -> None:
+    forms, cases = evaluations
+    cases = cases[EVALUATING.index(launch) :: len(EVALUATING)]
+    examples = [(i % len(forms), *case) for i, case in enumerate(cases)]
+    path = tmp_path / "examples.json"
+    path.write_text(json.dumps({"forms": forms, "examples": examples}))
+    output = check("evaluate_property.py", path, launch=launch, timeout=540)
+    assert output.count(f"{len(examples)} equal") == processes(launch)

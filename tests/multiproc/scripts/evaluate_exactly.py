@@ -11,7 +11,8 @@ import tensorflow as tf
 
 import disteval
 import replicas
-from metric_models import CASES, Case, assert_equal, first, keras_metrics, summed_in_float64
+from metric_models import CASES, Case, Sums, assert_equal, first, keras_metrics
+from sample_data import Batches, striped
 
 strategy = replicas.start()
 backend = disteval.get_backend(replicas.BACKEND)
@@ -39,8 +40,11 @@ def build(case: Case) -> Any:
 
 
 def saved(model: Any, case: Case) -> Any:
-    """Returns the model that the chief would save, on one device."""
-    path = str(directory / "model.weights.h5")
+    """Returns the model that this rank would save, on one device.
+
+    Saving is a collective of the workers of a MultiWorkerMirroredStrategy.
+    """
+    path = str(directory / f"rank_{backend.rank}.weights.h5")
     model.save_weights(path)
     single = case.build(keras)
     single.load_weights(path)
@@ -50,23 +54,11 @@ def saved(model: Any, case: Case) -> Any:
 def evaluated(model: Any, data: Any, **options: Any) -> dict[str, Any]:
     """Returns the metrics, which are the same floats on all ranks."""
     got = disteval.evaluate(model, data, **options)
-    with backend.together("comparing") as agreement:
+    of_model = disteval.get_backend(replicas.BACKEND, model=model)
+    with of_model.together("comparing") as agreement:
         agreement.report = repr(got)  # to the last digit, and with NaN equal to itself
     assert set(agreement.reports) == {repr(got)}, agreement.reports
     return got
-
-
-def differences(
-    model: Any, single: Any, data: Any, batch_size: int, *, exactly: bool
-) -> tuple[float, float]:
-    """Returns how far the metrics are from those of Keras on the chief, and from exact sums."""
-    got = evaluated(model, data, batch_size=batch_size)
-    if not backend.is_chief:
-        return 0.0, 0.0
-    keras_sums = assert_equal(got, keras_metrics(single, data, batch_size), tolerance=1e-6)
-    if not exactly:
-        return keras_sums, 0.0
-    return keras_sums, assert_equal(got, summed_in_float64(single, data, batch_size))
 
 
 def every_model() -> None:
@@ -74,16 +66,55 @@ def every_model() -> None:
         if name == "summed loss" and strategy.num_replicas_in_sync > 1 and IS_KERAS_2:
             continue  # refused, since Keras 2 multiplies it by the number of replicas
         model = build(case)
-        single = saved(model, case) if backend.is_chief else None
-        found = [
-            differences(
-                model, single, first(case.data, count), batch_size, exactly=count in SOME_SIZES
-            )
-            for batch_size in (1, 3, 8, 64)
-            for count in (SIZES if name == "classifier" else SOME_SIZES)
-        ]
-        keras_sums, exact_sums = (max(column) for column in zip(*found, strict=True))
-        print(f"{name}: {keras_sums:.2g} from Keras, {exact_sums:.2g} from exact sums")
+        single = saved(model, case)
+        for batch_size in (1, 3, 8, 64):
+            several = name == "classifier" and replicas.BACKEND != "multiworker"
+            sizes = SIZES if several else SOME_SIZES
+            found = {
+                count: evaluated(model, first(case.data, count), batch_size=batch_size)
+                for count in sizes
+            }
+            if backend.is_chief:
+                compare(name, single, case.data, batch_size, found)
 
 
+def compare(
+    name: str, single: Any, data: Any, batch_size: int, found: dict[int, dict[str, Any]]
+) -> None:
+    """Compares with the saved model on one device: with `evaluate`, and with exact sums."""
+    of_keras = [
+        assert_equal(found[count], keras_metrics(single, first(data, count), batch_size), 1e-6)
+        for count in (SIZES if "--all" in sys.argv else SOME_SIZES)
+        if count in found
+    ]
+    sums = Sums(single, data, batch_size)
+    exact = [assert_equal(got, sums.first(count)) for count, got in found.items()]
+    print(f"{name}, {batch_size}: {max(of_keras):.2g} from Keras, {max(exact):.2g} from exact sums")
+
+
+def every_source() -> None:
+    data = first(CASES["classifier"].data, 101)
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    sources = {
+        "dataset": dataset,
+        "batched dataset": dataset.batch(11),
+        "PyDataset": Batches(data, 11),
+        "dataset of unknown length": dataset.filter(lambda *sample: True),
+    }
+    model = build(CASES["classifier"])
+    single = saved(model, CASES["classifier"])
+    for source in sources.values():
+        for count in (5, 101):
+            got = evaluated(model, source, batch_size=11, num_samples=count)
+            if backend.is_chief:
+                assert_equal(got, keras_metrics(single, first(data, count), 11), 1e-6)
+    # The batches of a function source depend on the number of ranks. Means over samples do not.
+    got = evaluated(model, striped(data), batch_size=11)
+    if backend.is_chief:
+        want = keras_metrics(single, data, 11)
+        for name in ("accuracy", "auc", "f1"):
+            assert abs(got[name] - want[name]) < 1e-6
+
+
+every_source()
 every_model()

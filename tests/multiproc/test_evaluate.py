@@ -1,0 +1,27 @@
+"""`disteval.evaluate` on every engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from multiproc.running import Launch, check
+
+KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}
+
+
+@pytest.mark.parametrize(
+    "launch",
+    [("single", 1), ("mirrored", 2), ("mirrored", 4), ("horovod", 2), ("horovod", 3)],
+    ids=lambda launch: "-".join(map(str, launch)),
+)
+def test_metrics_are_those_of_the_saved_model(launch: Launch, tmp_path: Path) -> None:
+    check("evaluate_exactly.py", tmp_path, launch=launch)
+
+
+@pytest.mark.parametrize(
+    "launch", [("mirrored", 2), ("multiworker", 2)], ids=["mirrored", "multiworker"]
+)
+def test_metrics_of_keras_2(launch: Launch, tmp_path: Path) -> None:
+    check("evaluate_exactly.py", tmp_path, launch=launch, env=KERAS_2)
