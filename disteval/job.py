@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -46,6 +47,8 @@ class Job:
         monitor: Which version is the best.
         validation: The metrics of the validation data.
         backend, timeout: See `DistEvalCallback`.
+        assess: On the chief, computes metrics for the logs from the predictions of a version;
+            `None` if there are none.
 
     Attributes:
         epoch: The epoch that is being trained, or has just ended.
@@ -58,6 +61,7 @@ class Job:
     validation: ValidationLogs
     backend: str
     timeout: float
+    assess: Callable[[Version], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
         self.epoch = 0
@@ -115,7 +119,8 @@ class Job:
                 validate=self.validation.is_wanted,
             )
             version.add(evaluation, backend)
-            version.add_logs(self.validation.record(evaluation.metrics, self.schedule.batches))
+            metrics = self._assessed(backend, step, version) | evaluation.metrics
+            version.add_logs(self.validation.record(metrics, self.schedule.batches))
             if backend.is_chief:
                 self.validation.warn(sum(evaluation.seconds.values()))
         else:
@@ -144,6 +149,14 @@ class Job:
         """Returns the settings that have to be equal on every rank."""
         config = {"log_freq": self.schedule.log_freq, "asynchronous": self.publisher.asynchronous}
         return config | (self.session.config() if self.session else {"validation_data": None})
+
+    def _assessed(self, backend: Backend, step: str, version: Version) -> dict[str, float]:
+        """Returns what the chief computes of the predictions, on every rank."""
+        if self.assess is None:
+            return {}
+        with backend.together(f"the metrics for the logs of {step}") as agreement:
+            agreement.report = self.assess(version) if backend.is_chief else None
+        return dict(agreement.reports[0])
 
     def _publish(self, backend: Backend, version: Version) -> None:
         """Publishes a version on the chief."""

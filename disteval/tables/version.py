@@ -28,6 +28,7 @@ class Version:
         metadata: Metadata of the artifact.
         predictions: On the chief, the nest of arrays.
         metrics: Values for `run.log` that the hooks added.
+        assessment: What was computed of the predictions before the hooks run.
     """
 
     epoch: int = 0
@@ -36,6 +37,7 @@ class Version:
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     predictions: Any = None
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    assessment: Any = None
 
     @classmethod
     def start(

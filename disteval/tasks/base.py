@@ -15,6 +15,7 @@ import wandb
 from disteval.callback import DistEvalCallback
 from disteval.errors import DataError, DistEvalError
 from disteval.tables.cells import build_pred_table, plain_column
+from disteval.tables.version import Version
 from disteval.tasks.inputs import RANGE_SAMPLES, Inputs
 from disteval.tasks.rows import check_rows, first_rows, random_rows, stratified_rows, worst_rows
 
@@ -55,6 +56,9 @@ class TaskEval(DistEvalCallback):
         panel: Whether the newest rows also appear in the run's workspace as `eval/predictions`:
             at most the 10,000 rows that W&B shows there.
         image_key: The key of the image if x has several; `False` shows no inputs.
+        in_logs: Names of metrics that the callbacks after this one need, such as `("AP",)`. They
+            are computed before the epoch ends, and are in `logs` on every rank, as `val_AP`.
+            Upper and lower case do not matter.
         options: The other keyword arguments of `DistEvalCallback`, such as `batch_size`.
 
     Raises:
@@ -69,6 +73,7 @@ class TaskEval(DistEvalCallback):
         num_rows: int | None = None,
         panel: bool = False,
         image_key: Any = None,
+        in_logs: Sequence[str] = (),
         **options: Any,
     ) -> None:
         if validation_data is None:
@@ -76,12 +81,20 @@ class TaskEval(DistEvalCallback):
                 "There is no data. Received: validation_data=None. Expected: (x, y) or a dataset."
             )
         check_rows(rows, num_rows)
+        if isinstance(in_logs, str):
+            raise DistEvalError(
+                f"`in_logs` must be a list. Received: in_logs={in_logs!r}. Expected: the names of "
+                f"metrics, such as ({in_logs!r},)."
+            )
         # The columns depend on the data, which is read when training begins.
         super().__init__([], [], validation_data=validation_data, **options)
         self.rows = rows
         self.num_rows = num_rows
         self.panel = panel
         self.image_key = image_key
+        self.in_logs = tuple(in_logs)
+        if self.in_logs:
+            self._job.assess = self._assess_for_logs
         self._labels: list[Any] = []
         # Indices of the samples that the tables show; `None` before `rows="worst"` chose any.
         self._shown: np.ndarray | None = None
@@ -133,7 +146,9 @@ class TaskEval(DistEvalCallback):
 
     def add_model_predictions(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Fills the prediction table, and adds the metrics of the evaluation."""
-        assessment = self.assess(self.predictions, self._labels)
+        assessment = self._publisher.version.assessment
+        if assessment is None:
+            assessment = self.assess(self.predictions, self._labels)
         if self.rows == "worst":
             worst = worst_rows(assessment.losses, self.num_rows)
             if self._shown is None or not np.array_equal(worst, self._shown):
@@ -150,6 +165,20 @@ class TaskEval(DistEvalCallback):
         self.add_metrics(assessment.plots)
         if self.panel:
             self.add_metrics({"predictions": self._panel(epoch, shown, columns)})
+
+    def _assess_for_logs(self, version: Version) -> dict[str, float]:
+        """Returns the metrics of `in_logs`, and keeps all of them for `add_model_predictions`."""
+        version.assessment = self.assess(version.predictions, self._labels)
+        metrics = version.assessment.metrics
+        # Papers and libraries write AP and F1, and this package ap and f1.
+        values = {name.lower(): float(value) for name, value in metrics.items()}
+        unknown = [name for name in self.in_logs if name.lower() not in values]
+        if unknown:
+            raise DistEvalError(
+                f"`in_logs` names what is not a metric of {type(self).__name__}. Received: "
+                f"{unknown[0]!r}. Expected: some of {', '.join(map(repr, metrics))}."
+            )
+        return {name: values[name.lower()] for name in self.in_logs}
 
     def _show(self, chosen: np.ndarray) -> None:
         """Fills the ground-truth table with the chosen samples, in the given order."""

@@ -17,6 +17,9 @@ from disteval.tasks.base import Assessment, TaskEval, by_class, checked_names, r
 from disteval.tasks.boxes import FORMATS, Boxes, padded, unpack
 from disteval.tasks.probabilities import labels_of
 
+# What a model returns for each image.
+LEAVES = ("boxes", "classes", "scores")
+
 
 class DetectionEval(TaskEval):
     """Evaluates an object detector.
@@ -77,7 +80,6 @@ class DetectionEval(TaskEval):
         self.score_threshold = score_threshold
         self.max_boxes = max_boxes
         self.iou_thresholds = list(iou_thresholds or coco.IOU_THRESHOLDS)
-        self._predicted: list[Boxes] = []
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the boxes that count, as ragged tensors.
@@ -133,24 +135,25 @@ class DetectionEval(TaskEval):
         """Returns the images of the ground-truth table, with the predicted boxes added."""
         images = []
         for index, image in zip(shown, self.data_table.get_column("image"), strict=True):
-            boxes = {"ground_truth": self._labels[index], "predictions": self._predicted[index]}
+            predicted = self._boxes(*(self.predictions[name][index] for name in LEAVES))
+            boxes = {"ground_truth": self._labels[index], "predictions": predicted}
             images.append(self._with_boxes(image, image_size(image), boxes))
         return {"image": images}
 
     def assess(self, predictions: Any, labels: Sequence[Boxes]) -> Assessment:
         """Returns metrics and columns."""
-        leaves = (predictions[name] for name in ("boxes", "classes", "scores"))
-        self._predicted = [self._boxes(*row) for row in zip(*leaves, strict=True)]
+        leaves = (predictions[name] for name in LEAVES)
+        boxes = [self._boxes(*row) for row in zip(*leaves, strict=True)]
         result = coco.compute_metrics(
             labels,
-            self._predicted,
+            boxes,
             num_classes=len(self.class_names),
             iou_thresholds=self.iou_thresholds,
             max_boxes=self.max_boxes,
         )
         matched = result.true_positives
-        predicted = np.array([len(boxes.classes) for boxes in self._predicted])
-        true = np.array([len(boxes.classes) for boxes in labels])
+        predicted = np.array([len(of_image.classes) for of_image in boxes])
+        true = np.array([len(of_image.classes) for of_image in labels])
         # An image without any box, true or predicted, has no loss.
         f1 = np.where(predicted + true > 0, 2 * matched / np.maximum(predicted + true, 1), 1)
         metrics = {**result.metrics, **by_class("ap", result.class_ap, self.class_names)}

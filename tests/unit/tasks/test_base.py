@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -105,3 +106,26 @@ def test_evenly_spaced() -> None:
     assert evenly_spaced(3, 10).tolist() == [0, 1, 2]
     assert evenly_spaced(9, 3).tolist() == [0, 4, 8]
     assert len(evenly_spaced(100_000, 10_000)) == 10_000
+
+
+def test_metrics_in_the_logs_are_computed_once() -> None:
+    task, recorded = recording(disteval.RegressionEval, (X, X), in_logs=("rmse",))
+    assess, calls = task.assess, []
+    task.assess = lambda *args: calls.append(threading.current_thread()) or assess(*args)
+    history = linear(4).fit(X, X, epochs=2, verbose=0, callbacks=[task]).history
+    assert calls == [threading.main_thread()] * 2, "before the epoch ends"
+    assert history["val_rmse"][-1] == recorded["rmse"] == task.metrics["rmse"]
+
+
+def test_metrics_in_the_logs_without_validation() -> None:
+    task, recorded = recording(disteval.RegressionEval, (X, X), in_logs=["MAE"], validate=False)
+    linear(4).fit(X, X, verbose=0, callbacks=[task])
+    assert task.metrics == {"MAE": recorded["mae"]}
+
+
+def test_names_in_the_logs_that_are_no_metrics() -> None:
+    task = disteval.RegressionEval((X, X), in_logs=("AP",))
+    with pytest.raises(DistEvalError, match=r"not a metric of RegressionEval.*'AP'.*'rmse'"):
+        linear(4).fit(X, X, verbose=0, callbacks=[task])
+    with pytest.raises(DistEvalError, match=r"in_logs='AP'. Expected: .*\('AP',\)"):
+        disteval.RegressionEval((X, X), in_logs="AP")
