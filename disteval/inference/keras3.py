@@ -79,16 +79,18 @@ class StatelessSteps(Steps):
         with keras.StatelessScope(
             mapping, collect_losses=True, initialize_variables=False
         ) as scope:
-            before = [scope.get_current_value(variable) for variable, _ in values]
+            before = dict(scope.state_mapping)
             outputs, returned = self._forward(batch, validates=validates)
             outputs = finish(outputs, batch)
-            after = [scope.get_current_value(variable) for variable, _ in values]
+            after = dict(scope.state_mapping)
             updated = [scope.get_current_value(v) for v in self.metric_variables if validates]
         written = [
             variable.path
-            for (variable, _), a, b in zip(values, before, after, strict=True)
-            if a is not b and variable.name != SEED
+            for variable, _ in values
+            if after[id(variable)] is not before[id(variable)] and variable.name != SEED
         ]
+        if after.keys() - before.keys():
+            written.append("a variable that it does not track")
         return StepResult(outputs, updated, returned, written)
 
     @contextlib.contextmanager

@@ -75,6 +75,8 @@ class Loop:
         self._traced: tuple[Any, ...] | None = None
         self._compiled: Any = None
         self._xla_failed = False
+        self._written: list[str] = []
+        self._warned = False
 
     def build(self, batch: Callable[[], Any]) -> None:
         """Creates the variables of a model that creates them with its first batch.
@@ -125,6 +127,12 @@ class Loop:
             for result in tf.nest.map_structure(np.asarray, function(inputs)[: len(segments)])
         ]
         ended = time.monotonic()
+        if self._written and not self._warned:
+            self._warned = True
+            logger.warning(
+                "The model writes %s when it predicts. Each batch starts from the value before the "
+                "evaluation, which is left as it is.", ", ".join(self._written)
+            )  # fmt: skip
         for segment, result in zip(segments, results, strict=True):
             self._check_rows(np.diff(segment.offsets), result.rows)
         output_bytes, batches = max(
@@ -166,7 +174,9 @@ class Loop:
         except tf.errors.OpError as error:
             if self._uses_xla():
                 # For instance, strings and outputs of unknown size.
-                logger.debug("XLA cannot compile the model, which runs without it: %s", error)
+                lines = error.message.strip().splitlines()
+                reason = next((line for line in lines if "unsupported" in line), lines[0])
+                logger.debug("XLA cannot compile the model, which runs without it: %s", reason)
                 self._xla_failed = True
                 return self._function(inputs)(inputs)
             if "TensorListConcat" not in error.message:
@@ -246,6 +256,7 @@ class Loop:
             self.metrics.check_batch(batch)
             states = [tf.zeros(v.shape, v.dtype) for v in self.metrics.variables]
         result = self._steps.run(batch, values, states, self._finish)
+        self._written = result.written
         flat = tf.nest.flatten(result.outputs)
         leaves = [wire.Leaf.of(output) for output in flat]
         if tf.executing_eagerly() and len(self.leaves) == len(leaves):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -273,3 +274,45 @@ def test_trace_learns_what_comes_out() -> None:
     loop.trace((X[:2], Y[:2]))
     assert loop.structure == {"a": 0, "b": 1}
     assert [tuple(leaf) for leaf in loop.leaves] == [("float32", (2,), 0), ("int64", (), 0)]
+
+
+def test_xla_is_used_where_it_can_be(caplog: pytest.LogCaptureFixture) -> None:
+    model = dense()
+    model.compile(jit_compile=True)
+    with caplog.at_level(logging.DEBUG, "disteval"):
+        ((outputs,),) = run(Loop(model, None, SINGLE), segment(8, 5))
+        assert not caplog.messages
+        loop = Loop(model, lambda outputs, batch: tf.strings.as_string(outputs), SINGLE)
+        for _ in range(2):
+            ((strings,),) = run(loop, segment(8, 5))
+    np.testing.assert_array_equal(outputs, model.predict(X[:13], batch_size=8, verbose=0)[:13])
+    np.testing.assert_allclose(strings.astype(float), outputs, atol=1e-5)
+    (message,) = caplog.messages
+    assert message.startswith("XLA cannot compile the model")
+    assert "AsString" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_model_that_compiles_anew_without_xla() -> None:
+    model = dense()
+    loop = Loop(model, None, SINGLE)
+    names = []
+    for jit_compile in (False, True):
+        model.compile(jit_compile=jit_compile)
+        run(loop, segment(4))
+        functions = loop._compiled.graph.as_graph_def().library.function
+        names.append(any(f.attr["_XlaMustCompile"].b for f in functions))
+    assert names == [False, True]
+
+
+def test_each_batch_starts_from_the_same_state(caplog: pytest.LogCaptureFixture) -> None:
+    layers = [keras.Input(batch_shape=(2, 3, 1)), keras.layers.LSTM(2, stateful=True)]
+    model = keras.Sequential(layers)
+    x = np.ones((6, 3, 1), np.float32)
+    loop = Loop(model, None, SINGLE)
+    ((outputs,),) = run(loop, segment(2, 2, 2, of=(x,)))
+    np.testing.assert_array_equal(outputs, np.repeat(outputs[:1], 6, axis=0))
+    assert not any(np.asarray(state).any() for state in model.layers[0].states)
+    run(loop, segment(2, of=(x,)))
+    (message,) = caplog.messages
+    assert "Each batch starts from the value before the evaluation" in message
