@@ -246,20 +246,24 @@ def main() -> None:
         num_samples=args.samples,
         backend=args.backend,
     )
-    model.fit(
+    # First of all callbacks, so that the ones after it find val_loss in their logs, on every rank.
+    callbacks = [evaluation, keras.callbacks.EarlyStopping(monitor="val_loss", patience=3)]
+    history = model.fit(
         x,
         y,
         # Keras splits a batch among the replicas of the strategy.
         batch_size=args.batch_size * strategy.num_replicas_in_sync,
         epochs=args.epochs,
-        callbacks=[evaluation, *([WandbMetricsLogger()] if is_chief else [])],
+        callbacks=[*callbacks, *([WandbMetricsLogger()] if is_chief else [])],
         verbose=2 if is_chief else 0,
     )
     if run is not None:
-        predicted = evaluation.predictions["class"]
-        accuracy = np.mean(predicted == validation[1][: len(predicted)])
+        accuracy, samples = (
+            history.history["val_accuracy"][-1],
+            len(evaluation.predictions["class"]),
+        )
         run.finish()
-        print(f"Validation accuracy: {accuracy:.3f} of {len(predicted)} samples")
+        print(f"Validation accuracy: {accuracy:.3f} of {samples} samples")
         if not run.disabled:
             print(f"W&B run: {Path(run.dir).parent}")
 

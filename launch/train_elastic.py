@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import horovod.tensorflow as hvd
-import numpy as np
 import tensorflow as tf
 import wandb
 from horovod.common.elastic import ObjectState
@@ -110,10 +109,9 @@ def main(more_callbacks: Sequence[Any] = ()) -> None:
 
     train(ModelState(model, epoch=0))
     if hvd.rank() == 0:
-        predicted = evaluation.predictions["class"]
-        accuracy = np.mean(predicted == validation[1][: len(predicted)])
+        accuracy, samples = evaluation.metrics["accuracy"], len(evaluation.predictions["class"])
         wandb.finish()
-        print(f"Validation accuracy: {accuracy:.3f} of {len(predicted)} samples")
+        print(f"Validation accuracy: {accuracy:.3f} of {samples} samples")
 
 
 if __name__ == "__main__":
