@@ -22,7 +22,8 @@ class Case:
     """A fault and how it has to end.
 
     Attributes:
-        name: The function that provokes it, in `raising.py`, `differing.py` or `ending.py`.
+        name: The function that provokes it, in `raising.py`, `differing.py`, `metrics.py`
+            or `ending.py`.
         fault: What goes wrong, in words.
         phase: When it goes wrong.
         launches: Where it is tried.
@@ -182,6 +183,17 @@ CASES = [
           "ReplicaDivergenceError", "rank 1 has another model than rank 0"),
     found("another_width", "a layer of another width on one rank", FIRST, (TWO,),
           "ReplicaDivergenceError", r"rank 1 .* of shape \[4, 3\].* on rank 0 .*\[4, 2\]"),
+    # Metrics.
+    raises("metric_raises_on_a_batch", "a metric raises on a batch (`tf.debugging`)", FIRST,
+           (ONE, MIRRORED, TWO, THREE), "InvalidArgumentError", "a target is negative"),
+    raises("result_raises", "`result` of a metric raises", FIRST, (ONE, TWO), "RuntimeError",
+           "a metric without a value", origin="chief"),
+    found("metrics_differ", "models compiled with different metrics", BEGIN, (TWO,),
+          "MetricError", r"different metrics: .* on rank 0, and .*checked.* on rank 1"),
+    found("metric_is_no_sum", "a metric that is not a sum, `validate=True`", BEGIN,
+          (ONE, MIRRORED, TWO), "MetricError", "checked: its state after a batch"),
+    Case("loss_is_not_a_number", "a loss that is not a number (is no fault)", FIRST,
+         (ONE, MIRRORED, TWO), "", "", origin="all", ending="finishes"),
     # Ranks that leave.
     raises("training_raises", "the training of one rank raises", TRAINING, (TWO,),
            "ZeroDivisionError", f"division by zero|{LOST}", peers="CollectiveError", leaves=True),

@@ -72,10 +72,10 @@ def run(case: Case, directory: Path, rank: int, size: int) -> None:
     for stream in (1, 2):
         os.dup2(os.open(directory / f"{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
     # Only here, since these modules look at the environment of the rank.
-    from multiproc.faults import differing, ending, raising
+    from multiproc.faults import differing, ending, metrics, raising
     from multiproc.faults.training import Training
 
-    scenario = (vars(raising) | vars(differing) | vars(ending))[case.name]
+    scenario = (vars(raising) | vars(differing) | vars(ending) | vars(metrics))[case.name]
     try:
         scenario(Training(directory, rank in case.origins(size), case.timeout))
     except BaseException as error:

@@ -76,10 +76,11 @@ class Training:
         epochs: int = 2,
         initial_epoch: int = 0,
         before: list[Any] | None = None,
+        after: list[Any] | None = None,
         has_run: bool = True,
         **arguments: Any,
     ) -> None:
-        """Trains with the callback, behind other callbacks."""
+        """Trains with the callback, between other callbacks."""
         if self.backend.is_chief and has_run:
             wandb.init(mode="disabled")
         arguments = {"batch_size": 4, "asynchronous": False} | arguments
@@ -98,7 +99,7 @@ class Training:
             epochs=epochs,
             initial_epoch=initial_epoch,
             verbose=0,
-            callbacks=[*(before or []), evaluation],
+            callbacks=[*(before or []), evaluation, *(after or [])],
         )
 
     def at(self, hook: str, number: int | None = None, action: Callable[[Any], Any] = id) -> Any:
