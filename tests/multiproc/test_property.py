@@ -51,11 +51,11 @@ EVALUATIONS = 300
 # The outputs of a model, and the metrics that each kind of output can have.
 OUTPUTS = [["one-hot"], ["labels"], ["tokens"], ["value"], ["summed"], ["labels", "value"]]
 METRICS = {
-    "one-hot": ["accuracy", "AUC", "F1", "F1 of each", "one-hot IoU", "R2", "MAE", "RMSE"],
-    "labels": ["accuracy", "second", "IoU"],
-    "tokens": ["accuracy", "second"],
-    "value": ["R2", "MAE", "RMSE"],
-    "summed": ["R2", "MAE", "RMSE"],
+    "one-hot": ["accuracy", "auc", "macro_f1", "f1", "one_hot_iou", "r2", "mae", "rmse"],
+    "labels": ["accuracy", "top_2", "iou"],
+    "tokens": ["accuracy", "top_2"],
+    "value": ["r2", "mae", "rmse"],
+    "summed": ["r2", "mae", "rmse"],
 }
 FLAGS = ["sample weights", "BatchNormalization", "L2"]
 

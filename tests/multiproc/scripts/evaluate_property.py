@@ -30,11 +30,10 @@ TOKENS_EACH = 5
 NUMBERS = random.normal(size=(SAMPLES, 6)).astype(np.float32)
 TOKENS = random.integers(0, 9, (SAMPLES, TOKENS_EACH))
 TOKENS[random.random(TOKENS.shape) < 0.3] = 0
-TOKENS[40] = 0  # Of a batch that is all padding, the loss is NaN.
+TOKENS[40] = 0  # the loss of a batch that is all padding is NaN
 LABELS = random.integers(0, CLASSES, SAMPLES)
 VALUES = (random.integers(-16, 17, (SAMPLES, 1)) / 8).astype(np.float32)
-VALUES[50] = np.nan
-WEIGHTS = (random.integers(0, 17, (2, SAMPLES)) / 8).astype(np.float32)
+VALUES[30] = np.nan
 
 # Of a model: its outputs and the metrics of each, and whether it has layers, losses and weights.
 Form = dict[str, Any]
@@ -45,6 +44,9 @@ TARGETS = {
     "value": VALUES,
     "summed": np.nan_to_num(VALUES),
 }
+EIGHTHS = (random.integers(0, 17, (SAMPLES, TOKENS_EACH)) / 8).astype(np.float32)
+# Each token has a weight, since Keras cannot multiply a mask of tokens with weights of samples.
+WEIGHTS = {kind: EIGHTHS[:, i] for i, kind in enumerate(TARGETS)} | {"tokens": EIGHTHS}
 LOSSES = {
     "one-hot": "categorical_crossentropy",
     "labels": "sparse_categorical_crossentropy",
@@ -53,17 +55,15 @@ LOSSES = {
     "summed": keras.losses.MeanSquaredError(reduction="sum"),
 }
 LOSS_WEIGHTS = {"labels": 0.3, "value": 2.0}
-METRICS: dict[str, Callable[[], Any]] = {
-    "accuracy": lambda: "accuracy",
-    "second": lambda: keras.metrics.SparseTopKCategoricalAccuracy(2),
-    "AUC": keras.metrics.AUC,
-    "F1": lambda: keras.metrics.F1Score(average="macro"),
-    "F1 of each": keras.metrics.F1Score,
-    "one-hot IoU": lambda: keras.metrics.OneHotMeanIoU(CLASSES),
-    "IoU": lambda: keras.metrics.MeanIoU(CLASSES, sparse_y_pred=False),
-    "R2": keras.metrics.R2Score,
-    "MAE": lambda: "mae",
-    "RMSE": keras.metrics.RootMeanSquaredError,
+METRICS: dict[str, Callable[[str], Any]] = {
+    "top_2": lambda name: keras.metrics.SparseTopKCategoricalAccuracy(2, name=name),
+    "auc": lambda name: keras.metrics.AUC(name=name),
+    "macro_f1": lambda name: keras.metrics.F1Score(average="macro", name=name),
+    "f1": lambda name: keras.metrics.F1Score(name=name),
+    "one_hot_iou": lambda name: keras.metrics.OneHotMeanIoU(CLASSES, name=name),
+    "iou": lambda name: keras.metrics.MeanIoU(CLASSES, sparse_y_pred=False, name=name),
+    "r2": lambda name: keras.metrics.R2Score(name=name),
+    "rmse": lambda name: keras.metrics.RootMeanSquaredError(name=name),
 }
 
 
@@ -84,10 +84,10 @@ def build(form: Form) -> Any:
         "adam",
         loss=one_or_all({kind: LOSSES[kind] for kind in outputs}),
         loss_weights=LOSS_WEIGHTS if len(outputs) > 1 else None,
-        **{
-            group: one_or_all({kind: metrics(names[group]) for kind, names in outputs.items()})
-            for group in ("metrics", "weighted_metrics")
-        },
+        metrics=one_or_all({kind: metrics(outputs[kind]["metrics"]) for kind in outputs}),
+        weighted_metrics=one_or_all(
+            {kind: metrics(outputs[kind]["weighted_metrics"], "weighted_") for kind in outputs}
+        ),
     )
     return model
 
@@ -103,8 +103,9 @@ def head(kind: str, x: Any) -> Any:
     return keras.layers.Dense(CLASSES, activation="softmax", name=kind)(x)
 
 
-def metrics(names: list[str]) -> list[Any]:
-    return [METRICS[name]() for name in names]
+def metrics(names: list[str], prefix: str = "") -> list[Any]:
+    """Returns metrics, which Keras makes itself of some names."""
+    return [METRICS[name](prefix + name) if name in METRICS else name for name in names]
 
 
 def data_of(form: Form) -> tuple[Any, ...]:
@@ -113,7 +114,7 @@ def data_of(form: Form) -> tuple[Any, ...]:
     y = one_or_all({kind: TARGETS[kind] for kind in outputs})
     if not form["sample weights"]:
         return x, y
-    return x, y, one_or_all(dict(zip(outputs, WEIGHTS, strict=False)))
+    return x, y, one_or_all({kind: WEIGHTS[kind] for kind in outputs})
 
 
 def dataset(data: Any) -> tf.data.Dataset:
@@ -147,8 +148,14 @@ class Case:
         random = np.random.default_rng(0)
         # Of this range, also a variance can be.
         weights = [random.uniform(0.1, 1, value.shape) for value in self.single.get_weights()]
-        self.model.set_weights(weights)
-        self.single.set_weights(weights)
+        for model in (self.model, self.single):
+            model.set_weights(weights)
+        if backend.is_chief:
+            # `test_on_batch` weighs the loss of an output by the size of the batch, where it was
+            # traced for that size. The second size makes it a trace for any. Only batches of the
+            # first size still go to the first trace, and no example has so large ones.
+            for size in (SAMPLES, SAMPLES - 1):
+                self.single.test_on_batch(*first(self.data, size))
 
     def check(
         self, source: str, count: int, batch_size: int, num_samples: int | None

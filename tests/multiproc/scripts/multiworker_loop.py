@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import wandb
 
@@ -92,7 +93,7 @@ with strategy.scope():
         ]
     )
     optimizer = keras.optimizers.SGD(0.05)
-    model.compile(optimizer)
+    model.compile(optimizer, "mse", metrics=["mae"])
 
 if backend.is_chief:
     wandb.init(mode="disabled")
@@ -108,7 +109,9 @@ try:
             wait_for_all()
             if is_victim:
                 fail()
-        callback.on_epoch_end(epoch)
+        logs: dict[str, float] = {}
+        callback.on_epoch_end(epoch, logs)
+        assert logs == {f"val_{name}": value for name, value in callback.metrics.items()}
     callback.on_train_end()
 except disteval.DistEvalError as error:
     after = time.monotonic() - float((DIRECTORY / "fault").read_text())
@@ -119,6 +122,9 @@ except disteval.DistEvalError as error:
 path = DIRECTORY / f"model-{backend.rank}.keras"
 model.save(path)
 if backend.is_chief:
-    expected = keras.models.load_model(path).predict_on_batch(X)
+    saved = keras.models.load_model(path)
+    expected = saved.predict_on_batch(X)
     np.testing.assert_allclose(callback.predictions, expected, rtol=0, atol=1e-5)
+    metrics = saved.evaluate(X, Y, return_dict=True, verbose=0)
+    assert callback.metrics == pytest.approx(metrics, abs=1e-6)
 end.write_text("ended well")
