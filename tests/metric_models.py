@@ -167,8 +167,7 @@ def keras_metrics(model: Any, data: Any, batch_size: int) -> dict[str, Any]:
 class Sums:
     """The metrics of a model on one device, with the states of the batches summed in float64.
 
-    `evaluate` sums in float32, whose errors grow with the number of batches. It has to run once
-    before, so that the step is traced for batches of any size, whose losses Keras weighs alike.
+    `evaluate` sums in float32, whose errors grow with the number of batches.
 
     Args:
         model: The model, whose metrics are overwritten.
@@ -178,6 +177,10 @@ class Sums:
 
     def __init__(self, model: Any, data: Any, batch_size: int) -> None:
         self._model, self._data, self._batch_size = model, data, batch_size
+        # Two sizes, so that the step is traced for any size, as it is in `evaluate`: Keras weighs
+        # the losses of several outputs by the size of the batch if the trace knows it.
+        for count in (2, 1):
+            model.test_on_batch(*first(data, count))
         metrics = model.metrics
         self._variables = list({id(v): v for m in metrics for v in m.variables}.values())
         self._up_to: list[list[Any]] = [[np.float64(0)] * len(self._variables)]

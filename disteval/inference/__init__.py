@@ -1,8 +1,8 @@
 """Sharded inference: each rank evaluates its shard, the chief gets the predictions of all ranks.
 
-In: a model, a `Source` and a backend. Out: an `Evaluation`: predictions on the chief, metrics on all.
+In: a model, a `Source`, a backend. Out: an `Evaluation`: predictions on the chief, and metrics.
 
-- `predict.py`, `evaluate.py`: the public functions. `session.py`: repeated evaluations, and what they keep.
+- `predict.py`, `evaluate.py`: the public functions. `session.py`: repeated evaluations.
 - `evaluation.py`: one evaluation, step by step. `weights.py`: compares and lends the weights.
 - `loop.py`: many batches in one call. `forms.py`: of which form. `steps.py`, `keras3.py`,
   `keras2.py`: what runs on a batch. `metrics.py`, `metric_checks.py`: metrics, and which are sums.

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from disteval.inference.steps import StepResult, Steps
+from disteval.inference.steps import StepResult, Steps, T
 
 # The name of the variable of a `keras.random.SeedGenerator`. A step may draw random numbers: the
 # generator is left as it is, so that each batch gets the numbers that the first one would get.
@@ -43,20 +43,20 @@ class StatelessSteps(Steps):
     def watched(self, graph: Any) -> list[tf.Variable]:
         return []
 
-    def replicate(self, evaluate: Callable[[Any, int], Any], inputs: Sequence[Any]) -> list[Any]:
-        def evaluate_all() -> list[Any]:
-            results = []
-            for i, (device, given) in enumerate(zip(self.devices, inputs, strict=False)):
-                with tf.device(device):
-                    results.append(evaluate(given, i))
-            return results
-
+    def out_of_scope(self, work: Callable[[], T]) -> T:
         if not tf.distribute.has_strategy():
-            return evaluate_all()
+            return work()
         # In the scope of a strategy, which a script may enter around `fit`, Keras would scale
         # losses as well. Another thread is in no scope.
         with futures.ThreadPoolExecutor(1) as pool:
-            return pool.submit(evaluate_all).result()
+            return pool.submit(work).result()
+
+    def replicate(self, evaluate: Callable[[Any, int], Any], inputs: Sequence[Any]) -> list[Any]:
+        results = []
+        for i, (device, given) in enumerate(zip(self.devices, inputs, strict=False)):
+            with tf.device(device):
+                results.append(evaluate(given, i))
+        return results
 
     def values(self, replica: int) -> list[tuple[Any, tf.Tensor]]:
         local = self.strategy.experimental_local_results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import time
@@ -156,7 +155,9 @@ class Loop:
     def _function(self, inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
         """Returns a function from the inputs of a round to the result of each replica."""
         if self.model.run_eagerly:
-            return functools.partial(self._steps.replicate, self._evaluate_eagerly)
+            return lambda inputs: self._steps.out_of_scope(
+                lambda: self._steps.replicate(self._evaluate_eagerly, inputs)
+            )
         spec, traced = spec_of(inputs[0][0]), (self.metrics, self._uses_xla())
         if self._compiled is None or traced != self._traced or not fits(self._spec, spec):
             self._spec = spec if self._spec is None else generalized(self._spec, spec)
@@ -194,7 +195,8 @@ class Loop:
         def function(inputs: Any) -> Any:
             return self._steps.replicate(self._evaluate, inputs)
 
-        return tf.function(function, autograph=False).get_concrete_function(replicas)
+        compiled = tf.function(function, autograph=False)
+        return self._steps.out_of_scope(lambda: compiled.get_concrete_function(replicas))
 
     def _evaluate(self, segment: Any, replica: int) -> tuple[Any, ...]:
         """Evaluates one segment in the graph, batch by batch.

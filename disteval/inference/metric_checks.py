@@ -111,7 +111,7 @@ class Probe:
         while True:
             failure = None
             try:
-                self._run, graph = self._prepared()
+                self._run, graph = steps.out_of_scope(self._prepared)
             except Exception as error:
                 failure = error
             # Some metrics, and all of Keras 2, create their variables with their first batch. Where
@@ -132,7 +132,8 @@ class Probe:
         """Returns the states after the batch, if they were `states` before it."""
         before = [tf.identity(variable) for variable in self.watched]
         with self._steps.lent():
-            after = [np.asarray(state) for state in self._run(states)]
+            updated = self._steps.out_of_scope(lambda: self._run(states))
+            after = [np.asarray(state) for state in updated]
         for variable, value in zip(self.watched, before, strict=True):
             if not np.array_equal(variable, value, equal_nan=value.dtype.is_floating):
                 variable.assign(value)

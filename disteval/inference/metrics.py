@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ class MetricsReport:
     """What a rank reports of its model's metrics.
 
     Attributes:
-        forms: Name, dtype and shape of each variable of the metrics.
+        forms: For each variable of a metric, the metric's name, dtype and shape.
         left_out: Why some values cannot be exact, by name.
         refused: Why there are no metrics at all; `None` if there are.
         is_usual: Whether a training without such metrics is nothing to warn about.
@@ -68,8 +69,9 @@ class CompiledMetrics:
     def report(self) -> MetricsReport:
         """Returns what the ranks compare."""
         forms = [
-            (getattr(v, "path", v.name), tf.as_dtype(v.dtype).name, tuple(v.shape))
-            for v in self.variables
+            (_without_numbers(metric.name), tf.as_dtype(v.dtype).name, tuple(v.shape))
+            for metric in self._steps.metrics
+            for v in metric.variables
         ]
         found = self._findings
         return MetricsReport(forms, found.reasons(), found.refused, found.is_usual)
@@ -173,17 +175,8 @@ def agreed(reports: Sequence[MetricsReport], validate: str | bool) -> tuple[bool
     """
     refused = next((report.refused for report in reports if report.refused), None)
     is_usual = all(report.is_usual for report in reports if report.refused)
-    for rank, report in enumerate(reports):
-        if not refused and report.forms != reports[0].forms:
-            names = [sorted({name for name, _, _ in r.forms}) for r in (reports[0], report)]
-            refused, is_usual = (
-                (
-                    "the ranks were compiled with different metrics: "
-                    f"{names[0]} on rank 0, and {names[1]} on rank {rank}. Call compile() with the "
-                    "same metrics on every rank"
-                ),
-                False,
-            )
+    if refused is None and (difference := _difference(reports)) is not None:
+        refused, is_usual = difference, False
     left_out = {name: reason for report in reports for name, reason in report.left_out.items()}
     if refused:
         faults = f"No metrics of the validation data: {refused}."
@@ -198,6 +191,26 @@ def agreed(reports: Sequence[MetricsReport], validate: str | bool) -> tuple[bool
             "metrics out."
         )
     return not refused, "" if refused and is_usual else faults
+
+
+def _difference(reports: Sequence[MetricsReport]) -> str | None:
+    """Returns which rank has other metrics than rank 0; `None` if none has."""
+    for rank, report in enumerate(reports):
+        if report.forms != reports[0].forms:
+            first, own = ([*dict.fromkeys(n for n, _, _ in r.forms)] for r in (reports[0], report))
+            return (
+                f"the ranks were compiled with different metrics: {first} on rank 0, and {own} on "
+                f"rank {rank}. Call compile() with the same metrics on every rank"
+            )
+    return None
+
+
+def _without_numbers(name: str) -> str:
+    """Returns a name without the number that tells it from those that Keras gave before.
+
+    A rank that has built more models than others has higher numbers.
+    """
+    return re.sub(r"_\d+$", "", name)
 
 
 def wide(dtype: Any) -> tf.DType:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
+
+T = TypeVar("T")
 
 
 class StepResult(NamedTuple):
@@ -82,6 +84,10 @@ class Steps(abc.ABC):
     @abc.abstractmethod
     def watched(self, graph: Any) -> list[tf.Variable]:
         """Returns the variables that a graph may write, and that have to be restored then."""
+
+    def out_of_scope(self, work: Callable[[], T]) -> T:
+        """Returns what `work` returns, which traces or runs steps, where Keras scales no loss."""
+        return work()
 
     @abc.abstractmethod
     def replicate(self, evaluate: Callable[[Any, int], Any], inputs: Sequence[Any]) -> list[Any]:

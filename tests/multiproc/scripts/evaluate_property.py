@@ -30,7 +30,7 @@ TOKENS_EACH = 5
 NUMBERS = random.normal(size=(SAMPLES, 6)).astype(np.float32)
 TOKENS = random.integers(0, 9, (SAMPLES, TOKENS_EACH))
 TOKENS[random.random(TOKENS.shape) < 0.3] = 0
-TOKENS[40] = 0  # the loss of a batch that is all padding is NaN
+TOKENS[20] = 0  # a sample that is all padding
 LABELS = random.integers(0, CLASSES, SAMPLES)
 VALUES = (random.integers(-16, 17, (SAMPLES, 1)) / 8).astype(np.float32)
 VALUES[30] = np.nan

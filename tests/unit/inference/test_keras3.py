@@ -66,15 +66,20 @@ def test_assignments_of_tensorflow_are_found_in_functions_as_well() -> None:
     assert steps.assigned(tf.function(lambda: X + 1).get_concrete_function().graph) == []
 
 
-def test_replicas_run_outside_of_the_scope_of_a_strategy() -> None:
+def test_work_outside_of_the_scope_of_a_strategy() -> None:
     steps = steps_of(Counting())
 
-    def evaluate(given: int, replica: int) -> tuple[int, bool, str]:
-        return given, tf.distribute.has_strategy(), threading.current_thread().name
+    def work() -> tuple[bool, str]:
+        return tf.distribute.has_strategy(), threading.current_thread().name
 
     here = threading.current_thread().name
-    assert steps.replicate(evaluate, [7]) == [(7, False, here)]
+    assert steps.out_of_scope(work) == (False, here)
     with tf.distribute.OneDeviceStrategy("CPU:0").scope():
-        ((given, has_strategy, thread),) = steps.replicate(evaluate, [7])
-    assert (given, has_strategy) == (7, False)
+        has_strategy, thread = steps.out_of_scope(work)
+    assert not has_strategy
     assert thread != here
+
+
+def test_replicas_run_on_their_devices() -> None:
+    steps = StatelessSteps(Counting(), tf.distribute.get_strategy(), ["CPU:0"])
+    assert steps.replicate(lambda given, replica: (given, replica), [7]) == [(7, 0)]

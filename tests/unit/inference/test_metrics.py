@@ -15,6 +15,7 @@ import tf_keras
 import disteval
 from disteval.errors import MetricError
 from disteval.inference.metrics import MetricsReport, Validation, agreed, wide
+from disteval.inference.steps import make_steps
 from metric_models import assert_equal, keras_metrics
 
 keras = tf.keras
@@ -114,7 +115,7 @@ def test_every_metric_class(k: Any, name: str) -> None:
     assert_equal(got, want, tolerance=1e-6)  # differences of large sums grow in the result
 
 
-REPORT = MetricsReport([("mean/total", "float32", ())], {}, None, False)
+REPORT = MetricsReport([("mean", "float32", ())], {}, None, False)
 
 
 def test_ranks_that_agree() -> None:
@@ -142,12 +143,24 @@ def test_no_metrics_if_any_rank_has_none(is_usual: bool) -> None:
 
 
 def test_ranks_with_different_metrics() -> None:
-    other = dataclasses.replace(REPORT, forms=[("auc/total", "float32", ())])
+    other = dataclasses.replace(REPORT, forms=[("auc", "float32", ())])
     has_metrics, warning = agreed([REPORT, REPORT, other], "auto")
     assert not has_metrics
-    assert "different metrics: ['mean/total'] on rank 0, and ['auc/total'] on rank 2" in warning
+    assert "different metrics: ['mean'] on rank 0, and ['auc'] on rank 2" in warning
     with pytest.raises(MetricError, match="Call compile"):
         agreed([REPORT, REPORT, other], True)
+
+
+def test_numbers_in_names_do_not_count() -> None:
+    """A rank may have built another model before."""
+    reports = []
+    for _ in range(2):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+        model.compile(loss="mse", metrics=[keras.metrics.AUC(), keras.metrics.F1Score()])
+        steps = make_steps(model, tf.distribute.get_strategy(), [None])
+        reports.append(Validation(steps).examine(lambda: DATA["categorical"]))
+        assert {"loss", "auc", "f1_score"} <= {name for name, _, _ in reports[-1].forms}
+    assert agreed(reports, True) == (True, "")
 
 
 def test_one_warning(caplog: pytest.LogCaptureFixture) -> None:
