@@ -177,10 +177,11 @@ class Sums:
 
     def __init__(self, model: Any, data: Any, batch_size: int) -> None:
         self._model, self._data, self._batch_size = model, data, batch_size
-        # Two sizes, so that the step is traced for any size, as it is in `evaluate`: Keras weighs
-        # the losses of several outputs by the size of the batch if the trace knows it.
-        for count in (2, 1):
-            model.test_on_batch(*first(data, count))
+        # Two sizes that no batch has, so that the step is traced for any size, as in `evaluate`:
+        # Keras weighs the losses of several outputs by the size of the batch if the trace knows it.
+        count = len(tf.nest.flatten(data)[0])
+        for size in (count, count - 1):
+            model.test_on_batch(*first(data, size))
         metrics = model.metrics
         self._variables = list({id(v): v for m in metrics for v in m.variables}.values())
         self._up_to: list[list[Any]] = [[np.float64(0)] * len(self._variables)]

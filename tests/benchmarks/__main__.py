@@ -46,6 +46,9 @@ def jobs(quick: bool, with_peers: bool) -> list[Job]:
         Job("check", "check_cost.py", ("horovod", 2)),
         Job("logging", "table_logging.py", env=ALL_CORES),
         Job("epoch end", "epoch_end.py", env=ALL_CORES),
+        Job("validation", "validation.py", env=ALL_CORES),
+        Job("validation", "validation.py", ("mirrored", 2)),
+        Job("validation", "validation.py", ("horovod", 2)),
         *(Job("cost", "cost.py", ("horovod", n)) for n in replicas),
     ]
 

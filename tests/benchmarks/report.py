@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PREDICT, BY_HAND = "model.predict / ours", "ours / loop by hand"
+ONE_PASS = "one pass / predictions only"
+IN_FIT = "fit's validation and predictions / one pass"
 # Section, case ("" is any case) and meaning of a figure, then its bound.
 BOUNDS: list[tuple[str, str, str, str, float]] = [
     ("inference", "small CNN, batch 32", PREDICT, ">=", 4),
@@ -29,6 +31,14 @@ BOUNDS: list[tuple[str, str, str, str, float]] = [
     ("logging", "10,000 rows, references by media", "training thread held up, ms", "<=", 50),
     ("logging", "10,000 rows, references by row", "training thread held up, ms", "<=", 50),
     ("epoch end", "2,000 images", "tutorial / ours", ">=", 20),
+    ("validation", "loss and accuracy, one device", ONE_PASS, "<=", 1.15),
+    ("validation", "loss and accuracy, 2 Horovod ranks", ONE_PASS, "<=", 1.15),
+    ("validation", "loss and 5 metrics, one device", ONE_PASS, "<=", 1.4),
+    ("validation", "loss and 5 metrics, 2 Horovod ranks", ONE_PASS, "<=", 1.4),
+    ("validation", "", "model.evaluate / ours", ">=", 3),
+    ("validation", "loss and accuracy, 2 Horovod ranks", IN_FIT, ">=", 6),
+    ("validation", "loss and 5 metrics, 2 Horovod ranks", IN_FIT, ">=", 6),
+    ("validation", "", IN_FIT, ">=", 2),
 ]
 HEADER = ("section", "case", "what", "value", "bound", "")
 
