@@ -22,7 +22,7 @@ class Gathered(NamedTuple):
 
     Attributes:
         rows: The rows of each output, in dataset order.
-        states: The sum over all ranks of each variable of the metrics.
+        states: The sums of the metrics over all ranks.
     """
 
     rows: list[np.ndarray]

@@ -33,7 +33,7 @@ class SegmentResult(NamedTuple):
         outputs: For each output, its components: arrays whose rows are those of the segment (and
             the values of ragged rows).
         rows: The number of rows of each output in each batch; int32 of shape `(batches, outputs)`.
-        states: What the segment adds to the state of each variable of the metrics.
+        states: What the segment adds to the sums of the metrics.
     """
 
     outputs: list[list[np.ndarray]]
@@ -250,8 +250,8 @@ class Loop:
         """Evaluates one batch, and sets `structure` and `leaves`.
 
         Returns:
-            The components of each output, how many rows each has, and the state that the batch
-            adds to each variable of the metrics.
+            The components of each output, how many rows each has, and what the batch adds to the
+            sums of the metrics.
         """
         states = None
         if self.metrics is not None:
@@ -268,7 +268,8 @@ class Loop:
         self.structure = tf.nest.pack_sequence_as(result.outputs, range(len(flat)))
         components = [wire.components(output) for output in flat]
         rows = tf.convert_to_tensor([tf.shape(parts[0])[0] for parts in components], tf.int32)
-        return components, rows, result.states
+        packed = self.metrics.pack(result.states) if self.metrics is not None else []
+        return components, rows, packed
 
     def _finish(self, outputs: Any, batch: Any) -> Any:
         return outputs if self.postprocess is None else self.postprocess(outputs, batch)
@@ -287,4 +288,4 @@ class Loop:
 
 
 def _added(totals: Sequence[tf.Tensor], states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    return [t + tf.cast(state, t.dtype) for t, state in zip(totals, states, strict=True)]
+    return [total + state for total, state in zip(totals, states, strict=True)]

@@ -54,6 +54,10 @@ class CompiledMetrics:
         self._steps = steps
         self._findings = findings = examine(steps, batch)
         self.variables = list(steps.metric_variables)
+        self._sizes = [int(np.prod(v.shape)) for v in self.variables]
+        self._packed: dict[tf.DType, list[int]] = {}
+        for i, variable in enumerate(self.variables):
+            self._packed.setdefault(wide(variable.dtype), []).append(i)
         if findings.refused is None and None in findings.returned.values():
             self._find_unheld(findings)
 
@@ -82,15 +86,30 @@ class CompiledMetrics:
             raise MetricError(f"No metrics of the validation data: {NO_TARGETS}.")
 
     def zeros(self) -> list[np.ndarray]:
-        """Returns the sums before the first batch: float64, or int64 for integers."""
-        return [np.zeros(v.shape, wide(v.dtype).as_numpy_dtype) for v in self.variables]
+        """Returns the sums before the first batch: of all floats, and of all integers."""
+        return [
+            np.zeros(sum(self._sizes[i] for i in numbers), dtype.as_numpy_dtype)
+            for dtype, numbers in self._packed.items()
+        ]
+
+    def pack(self, states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the states of all variables as one vector of floats, and one of integers.
+
+        A loop over small batches takes longer with a sum for each of many scalars.
+        """
+        return [
+            tf.concat([tf.reshape(tf.cast(states[i], dtype), [-1]) for i in numbers], axis=0)
+            for dtype, numbers in self._packed.items()
+        ]
 
     def results(self, totals: Sequence[np.ndarray]) -> dict[str, Any]:
-        """Returns what `model.evaluate(return_dict=True)` returns when the states are `totals`."""
-        states = [
-            tf.cast(tf.constant(total), variable.dtype)
-            for total, variable in zip(totals, self.variables, strict=True)
-        ]
+        """Returns what `model.evaluate(return_dict=True)` returns when the sums are `totals`."""
+        states: list[Any] = [None] * len(self.variables)
+        for numbers, total in zip(self._packed.values(), totals, strict=True):
+            ends = np.cumsum([self._sizes[i] for i in numbers])
+            for i, values in zip(numbers, np.split(total, ends[:-1]), strict=True):
+                variable = self.variables[i]
+                states[i] = tf.cast(tf.reshape(values, variable.shape), variable.dtype)
         return self._steps.with_states(states, self._compute)
 
     def _compute(self) -> dict[str, Any]:

@@ -51,13 +51,13 @@ class ShardResults:
     Args:
         capacity: How many samples all ranks evaluate at most, if that is known.
         is_chief: Whether rows go to their place in dataset order.
-        states: The state of each variable of the metrics before the first batch.
+        states: The sums of the metrics before the first batch.
 
     Attributes:
         index: The number of each sample, in the order of evaluation; int64 of shape `(rows,)`.
         outputs: The rows of each output; empty if no sample was evaluated.
         leaves: What is known of each output; empty if no sample was evaluated.
-        states: The sum over all batches of each variable of the metrics.
+        states: The sums of the metrics over all batches.
     """
 
     def __init__(
