@@ -17,6 +17,9 @@ class LendingSteps(Steps):
     A replica is one of `strategy.run`, where each reads and writes its own component of a variable.
     """
 
+    # A batch must not write the variables that another one still reads.
+    parallel_iterations = 1
+
     @property
     def is_collective(self) -> bool:
         # There, the value of a variable outside of a replica is a sum over all workers.

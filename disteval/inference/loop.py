@@ -74,6 +74,7 @@ class Loop:
         self._traced: tuple[Any, ...] | None = None
         self._compiled: Any = None
         self._xla_failed = False
+        self._called = False
         self._written: list[str] = []
         self._warned = False
 
@@ -83,7 +84,10 @@ class Loop:
         Args:
             batch: Returns a batch of the data.
         """
-        if not self.model.built:
+        # A subclass whose `build` leaves its layers unbuilt counts as built itself.
+        built = self.model.built and all(layer.built for layer in self.model.layers)
+        if not built and not self._called:
+            self._called = True
             x, _ = split_element(cut(batch(), 1))
             with self.strategy.scope():
                 self.model(tf.nest.map_structure(as_tensor, x), training=False)
@@ -227,7 +231,10 @@ class Loop:
             return i + 1, table.write(i, rows), arrays, _added(totals, states)
 
         _, table, arrays, totals = tf.while_loop(
-            lambda i, *_: i < count, body, [0, table, arrays, [tf.constant(z) for z in zeros]]
+            lambda i, *_: i < count,
+            body,
+            [0, table, arrays, [tf.constant(z) for z in zeros]],
+            parallel_iterations=self._steps.parallel_iterations,
         )
         joined = [array.concat() for array in arrays]
         return tf.nest.pack_sequence_as(components, joined), table.stack(), totals

@@ -39,7 +39,10 @@ class Steps(abc.ABC):
     Attributes:
         metrics: The model's metrics, without the containers that `compile` puts them into.
         metric_variables: The variables of all metrics, each once.
+        parallel_iterations: How many batches of a loop may be at work at once.
     """
+
+    parallel_iterations = 10
 
     def __init__(self, model: Any, strategy: Any, devices: Sequence[str | None]) -> None:
         self.model = model

@@ -206,3 +206,22 @@ def test_predictions_of_earlier_calls_stay() -> None:
     model.set_weights([weight + 1.0 for weight in model.get_weights()])
     assert not np.array_equal(disteval.predict(model, X), kept)
     np.testing.assert_array_equal(first, kept)
+
+
+def test_a_model_that_counts_as_built_before_its_layers_are() -> None:
+    class Late(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def build(self, input_shape: Any) -> None:
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    model = Late()
+    model.build((None, 3))
+    assert not model.dense.built
+    predictions = disteval.predict(model, X)
+    np.testing.assert_allclose(predictions, model.predict(X, verbose=0), atol=1e-6)
