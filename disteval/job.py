@@ -70,6 +70,7 @@ class Job:
     def begin(self, model: Any, logs: dict[str, float] | None) -> None:
         """Checks data and model on every rank, and logs the ground-truth table on the chief."""
         backend = self._backend_of(model)
+        self.validation.begin()
         with backend.together("on_train_begin", self._config()) as agreement:
             knows_run = backend.is_chief or self._run_identity is not None
             agreement.report = StartReport(

@@ -32,6 +32,10 @@ class ValidationLogs:
         """Whether the next evaluation should compute metrics."""
         return self._validate is True or self._fit_seconds is None
 
+    def begin(self) -> None:
+        """Records that a training begins, which may or may not validate by itself."""
+        self._fit_seconds = None
+
     def begin_fit(self) -> None:
         """Records that `fit` begins to validate by itself."""
         self._fit_began = time.monotonic()

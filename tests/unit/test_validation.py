@@ -50,6 +50,15 @@ def test_fit_that_validates_by_itself(
     assert "the sharded evaluation took 0.25 s" in message
 
 
+def test_a_later_training_may_leave_validation_to_us() -> None:
+    validation = ValidationLogs("auto")
+    validation.begin_fit()
+    validation.end_fit()
+    assert not validation.is_wanted
+    validation.begin()
+    assert validation.is_wanted
+
+
 def test_without_validation_there_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
     validation = ValidationLogs(False)
     validation.begin_fit()
