@@ -184,6 +184,15 @@ def metrics_in_wandb() -> None:
         assert wandb.run.summary["epoch/val_loss"] == history["val_loss"][-1]
 
 
+def metrics_of_an_evaluator() -> None:
+    options = {"backend": replicas.BACKEND, "batch_size": 8, "in_logs": ("F1",)}
+    evaluate = disteval.ClassificationEval((X_VAL, Y_VAL), **options)
+    stopping = keras.callbacks.EarlyStopping("val_F1", mode="max", patience=1)
+    scores = on_all_ranks("F1", fit(network(), evaluate, stopping)["val_F1"])
+    assert len(scores) < EPOCHS, scores
+    assert evaluate.metrics["F1"] == scores[-1] > 0
+
+
 def stopped_on_one_rank() -> None:
     """Without our metrics, a rank that stops alone is an error on every rank."""
     stop = keras.callbacks.LambdaCallback(
@@ -207,6 +216,7 @@ for case in (
     terminate_on_nan,
     backup_and_restore,
     metrics_in_wandb,
+    metrics_of_an_evaluator,
     stopped_on_one_rank,
 ):
     case()
