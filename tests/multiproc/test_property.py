@@ -46,7 +46,7 @@ CASES = st.tuples(
 )
 
 # The engines share the examples of `evaluate`. Each engine takes seconds for each model.
-EVALUATING: list[Launch] = [SINGLE, ("mirrored", 4), ("horovod", 3)]
+EVALUATING: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 3)]
 EVALUATIONS = 300
 # The outputs of a model, and the metrics that each kind of output can have.
 OUTPUTS = [["one-hot"], ["labels"], ["tokens"], ["value"], ["summed"], ["labels", "value"]]
