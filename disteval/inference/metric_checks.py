@@ -17,6 +17,8 @@ from disteval.inference.steps import StepResult, Steps, is_keras_own, metric_of
 TOLERANCE = 1e-4
 # Methods of a model that can do anything with its metrics, if they are the user's.
 METHODS = ("test_step", "compute_loss", "compute_metrics")
+# Metrics that create others with their first batch are complete after fewer traces.
+MAX_TRACES = 4
 NO_TARGETS = "the data has no targets, which the loss needs"
 NOT_A_SUM = (
     "its state after a batch is not the state before plus what the batch adds, as for a maximum or "
@@ -108,7 +110,7 @@ class Probe:
         self._steps = steps
         self._batch = tf.nest.map_structure(as_tensor, batch)
         steps.read_metrics()
-        while True:
+        for _ in range(MAX_TRACES):
             failure = None
             try:
                 self._run, graph = steps.out_of_scope(self._prepared)
@@ -119,6 +121,8 @@ class Probe:
             steps.initialize_metrics()
             if not steps.read_metrics():
                 break
+        else:
+            failure = RuntimeError("each call of test_step creates other metrics")
         if failure is not None:
             raise failure
         self.written = [*self.result.written, *steps.assigned(graph)]

@@ -89,11 +89,12 @@ class Session:
         source = self._open(model)
         self._num_samples = None
         loop, metrics = self._built_loop(backend, model, source), None
+        batch = source.first()
         if self._options.validate:
-            metrics = loop.validation.examine(source.first)
+            metrics = loop.validation.examine(lambda: batch)
             loop.metrics = None if metrics.refused else loop.validation.metrics
         with loop.lent():
-            loop.trace(source.first())
+            loop.trace(batch)
         return DataReport(check_passes(source, backend.rank, backend.size), metrics)
 
     def agree(self, backend: Backend, model: Any, reports: Sequence[DataReport]) -> None:

@@ -198,3 +198,14 @@ def test_no_batch_is_run_to_examine_what_keras_made() -> None:
     model.compile(loss="mse", metrics=["mae"])
     disteval.evaluate(model, DATA, batch_size=10)
     assert batches == [10, 10, 4]
+
+
+def test_metrics_that_each_step_makes_anew() -> None:
+    class Making(keras.Model):
+        def test_step(self, data: Any) -> Any:
+            self.newest = keras.metrics.Mean(name="newest")
+            self.newest.update_state(data[1])
+            return super().test_step(data)
+
+    with pytest.raises(MetricError, match="each call of test_step creates other metrics"):
+        disteval.evaluate(compiled(keras, kind=Making), DATA)
