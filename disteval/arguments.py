@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,16 @@ from disteval.errors import DistEvalError
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raises a `DistEvalError` unless `value` is one of `choices`."""
-    if value not in choices:
+    if not any(_is(value, choice) for choice in choices):
         listed = ", ".join(map(repr, choices))
         raise DistEvalError(
-            f"Unknown `{name}`. Received: {name}={value!r}. Expected one of {listed}."
+            f"Unknown `{name}`. Received: {name}={_shown(value)}. Expected one of {listed}."
         )
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raises a `DistEvalError` unless `value` is a bool."""
+    check_choice(name, value, (True, False))
 
 
 def check_positive(
@@ -26,4 +32,74 @@ def check_positive(
     kinds = (int, np.integer) if kind is int else (int, float, np.number)
     if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
         expected = "a positive integer" if kind is int else "a positive number"
-        raise error(f"`{name}` must be positive. Received: {name}={value!r}. Expected: {expected}.")
+        raise error(
+            f"`{name}` must be positive. Received: {name}={_shown(value)}. Expected: {expected}."
+        )
+
+
+def check_index(name: str, value: Any) -> None:
+    """Raises a `DistEvalError` unless `value` is an integer or `None`."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+        raise DistEvalError(
+            f"`{name}` must be an integer. Received: {name}={_shown(value)}. "
+            "Expected: an integer, or None."
+        )
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Raises a `DistEvalError` unless `value` is a number from 0 to 1."""
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:
+        raise DistEvalError(
+            f"`{name}` must be a fraction. Received: {name}={_shown(value)}. "
+            "Expected: a number from 0 to 1."
+        )
+
+
+def check_strings(name: str, value: Any) -> None:
+    """Raises a `DistEvalError` unless `value` is a list of at least one text, each only once."""
+    if not isinstance(value, list | tuple) or not value:
+        fault = "must be a list with at least one name"
+    elif not all(isinstance(item, str) for item in value):
+        fault = "must hold text only"
+    elif len(set(value)) < len(value):
+        fault = "must be distinct"
+    else:
+        return
+    raise DistEvalError(
+        f"`{name}` {fault}. Received: {name}={_shown(value)}. "
+        "Expected: a list of different names, such as ['a', 'b']."
+    )
+
+
+def check_callable(name: str, value: Any, *arguments: str) -> None:
+    """Raises a `DistEvalError` unless `value` can be called with these positional arguments."""
+    if callable(value) and _takes(value, len(arguments)):
+        return
+    raise DistEvalError(
+        f"`{name}` must be a function of {len(arguments)} arguments. Received: "
+        f"{name}={_shown(value)}. Expected: def {name}({', '.join(arguments)})."
+    )
+
+
+def _is(value: Any, choice: Any) -> bool:
+    if isinstance(choice, bool):  # 1 is not True: it is a mistake for something else
+        return value is choice
+    # An array would be compared item by item.
+    return isinstance(value, str | int | np.integer) and bool(value == choice)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell its signature
+        return True
+    return True
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as text that fits into a message."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -20,6 +20,7 @@ from disteval.inference import wire
 from disteval.inference.forms import any_rows, fits, generalized, sliced, spec_of
 from disteval.inference.metrics import CompiledMetrics, Validation
 from disteval.inference.steps import make_steps
+from disteval.inference.tracing import plain_errors
 
 logger = logging.getLogger("disteval")
 
@@ -200,7 +201,8 @@ class Loop:
             return self._steps.replicate(self._evaluate, inputs)
 
         compiled = tf.function(function, autograph=False)
-        return self._steps.out_of_scope(lambda: compiled.get_concrete_function(replicas))
+        with plain_errors():
+            return self._steps.out_of_scope(lambda: compiled.get_concrete_function(replicas))
 
     def _evaluate(self, segment: Any, replica: int) -> tuple[Any, ...]:
         """Evaluates one segment in the graph, batch by batch.

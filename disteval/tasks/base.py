@@ -5,22 +5,21 @@ from __future__ import annotations
 import abc
 import importlib
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 import wandb
 
 from disteval.callback import DistEvalCallback
-from disteval.errors import DataError, DistEvalError
+from disteval.errors import DistEvalError
 from disteval.tables.cells import build_pred_table, plain_column
 from disteval.tables.version import Version
 from disteval.tasks.inputs import RANGE_SAMPLES, Inputs
+from disteval.tasks.probabilities import labels_of
 from disteval.tasks.rows import check_rows, first_rows, random_rows, stratified_rows, worst_rows
-
-# With more classes, metrics are not logged by class: a run with thousands of keys is unusable.
-MAX_CLASSES_LOGGED = 50
+from disteval.tasks.selection import Selection, only_leaf
 
 
 class Assessment(NamedTuple):
@@ -56,6 +55,10 @@ class TaskEval(DistEvalCallback):
         panel: Whether the newest rows also appear in the run's workspace as `eval/predictions`:
             at most the 10,000 rows that W&B shows there.
         image_key: The key of the image if x has several; `False` shows no inputs.
+        output_key: The output to evaluate, if the model has several: a name, an index, or a path
+            such as `"heads/class"` or `("heads", 0)`.
+        label_key: The target to compare it with, if y has several; by default the one that has
+            the key of the output.
         in_logs: Names of metrics that the callbacks after this one need, such as `("AP",)`. They
             are computed before the epoch ends, and are in `logs` on every rank, as `val_AP`.
             Upper and lower case do not matter.
@@ -73,6 +76,8 @@ class TaskEval(DistEvalCallback):
         num_rows: int | None = None,
         panel: bool = False,
         image_key: Any = None,
+        output_key: Any = None,
+        label_key: Any = None,
         in_logs: Sequence[str] = (),
         **options: Any,
     ) -> None:
@@ -92,6 +97,9 @@ class TaskEval(DistEvalCallback):
         self.num_rows = num_rows
         self.panel = panel
         self.image_key = image_key
+        self.output_key = output_key
+        self.label_key = label_key
+        self._selection = Selection(output_key, label_key)
         self.in_logs = tuple(in_logs)
         if self.in_logs:
             self._job.assess = self._assess_for_logs
@@ -101,7 +109,7 @@ class TaskEval(DistEvalCallback):
 
     @abc.abstractmethod
     def read_label(self, y: Any) -> Any:
-        """Returns what to keep in memory of a sample's y; called for all samples.
+        """Returns what to keep in memory of a sample's target; called for all samples.
 
         Raises:
             DataError: The label is invalid, or does not fit the model.
@@ -125,7 +133,8 @@ class TaskEval(DistEvalCallback):
 
     def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
         """Reads all labels, and fills the ground-truth table with the chosen samples."""
-        self._labels = [self.read_label(y) for _, y in self.samples()]
+        labels = (self._selection.label(y, self._model) for _, y in self.samples())
+        self._labels = [self.read_label(label) for label in labels]
         first = [x for x, _ in itertools.islice(self.samples(), RANGE_SAMPLES)]
         self._inputs = Inputs(first, self.image_key)
         self._shown = None
@@ -165,6 +174,18 @@ class TaskEval(DistEvalCallback):
         self.add_metrics(assessment.plots)
         if self.panel:
             self.add_metrics({"predictions": self._panel(epoch, shown, columns)})
+
+    def _output_of(self, outputs: Any) -> Any:
+        """Returns the output to evaluate: one tensor, or a nest if there is no `output_key`."""
+        return self._selection.output(outputs, self._model)
+
+    def _labels_of(self, batch: Any) -> Any:
+        """Returns the target of a batch: one tensor, or a nest if there is no `label_key`."""
+        return self._selection.label(labels_of(batch), self._model)
+
+    def _single_output_of(self, outputs: Any) -> Any:
+        """Returns the output to evaluate, as a float32 tensor."""
+        return tf.cast(only_leaf(self._output_of(outputs), "outputs"), tf.float32)
 
     def _assess_for_logs(self, version: Version) -> dict[str, float]:
         """Returns the metrics of `in_logs`, and keeps all of them for `add_model_predictions`."""
@@ -208,36 +229,6 @@ class TaskEval(DistEvalCallback):
         return table
 
 
-def checked_names(class_names: Sequence[Any]) -> list[Any]:
-    """Returns the names of classes as a list.
-
-    Raises:
-        DistEvalError: The names are not a list, or not distinct.
-    """
-    if isinstance(class_names, str | Mapping):
-        raise DistEvalError(
-            f"`class_names` must be a list. Received: class_names={class_names!r}. "
-            "Expected: a list with the name of each class."
-        )
-    names = list(class_names)
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise DistEvalError(
-            f"`class_names` must be distinct. Received: class_names with {repeated[0]!r} more "
-            "than once. Expected: a different name for each class."
-        )
-    return names
-
-
-def check_count(class_names: Sequence[Any], num_classes: int) -> None:
-    """Raises a `DataError` unless there is one name for each class of the model."""
-    if len(class_names) != num_classes:
-        raise DataError(
-            f"`class_names` do not fit the model. Received: {len(class_names)} class_names for a "
-            f"model of {num_classes} classes. Expected: a name for each class."
-        )
-
-
 def require(module: str) -> None:
     """Raises a one-line `DistEvalError` if an optional dependency cannot be imported."""
     try:
@@ -247,13 +238,6 @@ def require(module: str) -> None:
             f"This evaluator needs {module}, which cannot be imported: {error}. Install it: "
             "pip install 'disteval[tasks]'"
         ) from None
-
-
-def by_class(metric: str, values: Iterable[Any], names: Sequence[Any]) -> dict[str, Any]:
-    """Returns a metric of each class by name; nothing if there are too many classes to log."""
-    if len(names) > MAX_CLASSES_LOGGED:
-        return {}
-    return {f"{metric}/{name}": value for name, value in zip(names, values, strict=True)}
 
 
 def evenly_spaced(count: int, limit: int) -> np.ndarray:

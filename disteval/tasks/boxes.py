@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import tensorflow as tf
 from wandb.data_types import BoundingBoxes2D
 
 from disteval.errors import DataError
+
+logger = logging.getLogger("disteval")
 
 # In pixels, or with the prefix `rel_` in fractions of the image's width and height.
 LAYOUTS = ("xyxy", "yxyx", "xywh", "cxcywh")
@@ -36,18 +39,32 @@ class Boxes(NamedTuple):
         """Reads boxes of any format; drops padding, whose class is negative.
 
         Raises:
-            DataError: A class is `num_classes` or more.
+            DataError: The boxes are no rows of four numbers, there is not one class for each, or
+                a class is not a class number.
         """
-        corners = to_corners(np.asarray(boxes, np.float64).reshape(-1, 4), box_format)
-        classes = np.asarray(classes).astype(np.int64).reshape(-1)
-        scores = np.asarray(scores, np.float64).reshape(-1)
-        keep = classes >= 0
-        if keep.any() and classes.max() >= num_classes:
+        boxes = np.asarray(boxes, np.float64)
+        classes = np.asarray(classes, np.float64).reshape(-1)  # exact up to 2**53
+        if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 4):
             raise DataError(
-                f"A box has an unknown class. Received: a box of class {classes.max()}. "
-                f"Expected: 0 to {num_classes - 1}, since there are {num_classes} class_names."
+                f"Boxes are not rows of four numbers. Received: boxes of shape {boxes.shape} in a "
+                "sample. Expected: (boxes, 4)."
             )
-        return cls(corners[keep], classes[keep], scores[keep])
+        if boxes.size // 4 != classes.size:
+            raise DataError(
+                f"Boxes and classes differ in number. Received: {boxes.size // 4} boxes and "
+                f"{classes.size} classes in a sample. Expected: a class for each box."
+            )
+        unknown = ~((classes == np.floor(classes)) & (classes < num_classes))
+        if unknown.any():
+            raise DataError(
+                "A box has an unknown class. Received: a box of class "
+                f"{classes[unknown][0]:.10g}. Expected: a whole number from 0 to "
+                f"{num_classes - 1}, since there are {num_classes} class_names."
+            )
+        keep = classes >= 0
+        corners = to_corners(boxes.reshape(-1, 4), box_format)
+        scores = np.asarray(scores, np.float64).reshape(-1)
+        return cls(corners[keep], classes[keep].astype(np.int64), scores[keep])
 
     def to_wandb(self, size: Sequence[float], names: Sequence[str], key: str) -> BoundingBoxes2D:
         """Returns the boxes for W&B to draw on an image.
@@ -70,6 +87,74 @@ class Boxes(NamedTuple):
             for *corners, number, score in np.c_[fractions, self.classes, self.scores].tolist()
         ]
         return BoundingBoxes2D({"box_data": data, "class_labels": dict(enumerate(names))}, key)
+
+
+class Unit:
+    """Warns of boxes that are in fractions of the image under a format of pixels, or the reverse.
+
+    Such boxes match nothing, so that all metrics are 0.
+
+    Args:
+        box_format: One of `FORMATS`.
+    """
+
+    def __init__(self, box_format: str) -> None:
+        self._format = box_format
+        self._warned: set[str] = set()
+
+    def check(self, images: Sequence[Boxes], what: str) -> None:
+        """Warns once of the boxes of all images, which are the `"labels"` or `"predictions"`."""
+        largest = max((float(b.corners.max()) for b in images if b.corners.size), default=None)
+        if largest is None or what in self._warned:
+            return
+        if self._format.startswith("rel_"):
+            other, unit = self._format.removeprefix("rel_"), "fractions of the image's size"
+            is_other = largest > 2  # a box may extend beyond the image
+        else:
+            other, unit = f"rel_{self._format}", "pixels"
+            is_other = largest <= 1
+        if is_other:
+            self._warned.add(what)
+            logger.warning(
+                "The boxes of the %s seem to be in another unit. Received: coordinates up to %.4g "
+                "with box_format=%r, which means %s. Expected: box_format=%r, if all boxes are "
+                "so, or boxes that are converted: they never match boxes in another unit.",
+                what, largest, self._format, unit, other
+            )  # fmt: skip
+
+
+def as_boxes(boxes: Any, classes: Any, scores: Any) -> tuple[Any, Any, Any]:
+    """Returns a batch of predicted boxes as tensors, with classes that are not rounded.
+
+    Args:
+        boxes: Shape `(batch, boxes, 4)`.
+        classes: Shape `(batch, boxes)`.
+        scores: Shape `(batch, boxes)`.
+
+    Returns:
+        The boxes and scores as float32, and the classes as float32 or int32.
+
+    Raises:
+        DataError: The shapes do not fit.
+    """
+    boxes, classes, scores = map(tf.convert_to_tensor, (boxes, classes, scores))
+    fits = boxes.shape.is_compatible_with([None, None, 4])
+    fits = fits and boxes.shape[:2].is_compatible_with(classes.shape)
+    if not fits or not classes.shape.is_compatible_with(scores.shape):
+        raise DataError(
+            "Predicted boxes, classes and scores do not fit. Received: shapes "
+            f"{boxes.shape}, {classes.shape}, {scores.shape}. Expected: (samples, boxes, 4), "
+            "(samples, boxes) and (samples, boxes)."
+        )
+    if classes.dtype.is_floating:
+        classes = tf.cast(classes, tf.float32)
+    else:
+        # Clipped, since a cast would turn 2**32 into class 0.
+        classes = tf.clip_by_value(tf.cast(classes, tf.int64), -1, tf.int32.max)
+        classes = tf.cast(classes, tf.int32)
+    # If the boxes are ragged, only their values tell the shape.
+    boxes = tf.ensure_shape(tf.cast(boxes, tf.float32), [None, None, 4])
+    return boxes, classes, tf.cast(scores, tf.float32)
 
 
 def to_corners(boxes: np.ndarray, box_format: str) -> np.ndarray:

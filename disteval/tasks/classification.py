@@ -11,13 +11,10 @@ import tensorflow as tf
 from disteval.arguments import check_choice, check_positive
 from disteval.errors import DataError
 from disteval.tasks import curves
-from disteval.tasks.base import Assessment, TaskEval, by_class, check_count, checked_names, require
-from disteval.tasks.probabilities import (
-    numbers_of,
-    returns_logits,
-    single_output,
-    to_probabilities,
-)
+from disteval.tasks.base import Assessment, TaskEval, require
+from disteval.tasks.classes import by_class, check_count, checked_names, class_number
+from disteval.tasks.logits import returns_logits
+from disteval.tasks.probabilities import numbers_of, to_probabilities
 
 # As in Guo et al., "On Calibration of Modern Neural Networks" (2017).
 CALIBRATION_BINS = 15
@@ -43,8 +40,8 @@ class ClassificationEval(TaskEval):
             with `multi_label`. Binary classifiers may have one output.
         class_names: The name of each class; by default its number.
         top_k: How many of the most probable classes are shown.
-        from_logits: Whether the model returns logits; `"auto"` finds out from its last layer and
-            its loss.
+        from_logits: Whether the model returns logits. `"auto"` finds out from the layer that makes
+            the output and from the loss that was compiled for it, and raises if they do not say.
         multi_label: Whether a sample may have several classes or none. Classes with a probability
             of at least 0.5 are then predicted, a sample is correct if all its classes are, and
             there is no top-k accuracy, calibration error or confusion matrix. Each sample sends
@@ -99,14 +96,14 @@ class ClassificationEval(TaskEval):
             (uint8) with a bit for each class; with `log_probabilities`, `probabilities` (float32)
             of shape `(batch, classes)`.
         """
-        outputs = single_output(outputs)
+        outputs = self._single_output_of(outputs)
         outputs = outputs[:, tf.newaxis] if len(outputs.shape) == 1 else outputs
         if len(outputs.shape) != 2 or outputs.shape[-1] is None:
             raise DataError(
                 "A classifier must return one row of classes for each sample. "
                 f"Received: outputs of shape {outputs.shape}. Expected: (samples, classes)."
             )
-        logits = returns_logits(self.model, self.from_logits)
+        logits = returns_logits(self.model, self.from_logits, self._selection)
         probabilities = to_probabilities(outputs, logits, self.multi_label)
         self._set_names(probabilities.shape[-1])
         top_k = min(self.top_k, len(self._names))
@@ -115,7 +112,9 @@ class ClassificationEval(TaskEval):
         result = {
             "classes": tf.cast(classes, tf.uint16 if fits_uint16 else tf.int32),
             "scores": scores,
-            "loss": self._loss(outputs, logits, self._checked_labels(numbers_of(batch))),
+            "loss": self._loss(
+                outputs, logits, self._checked_labels(numbers_of(self._labels_of(batch)))
+            ),
         }
         if self.multi_label:
             result["predicted"] = _pack_bits(probabilities >= 0.5)
@@ -126,15 +125,14 @@ class ClassificationEval(TaskEval):
     def read_label(self, y: Any) -> Any:
         """Returns the number of the class; with `multi_label`, bool of shape `(classes,)`."""
         y = np.asarray(y)
-        if self.multi_label:
-            return y.reshape(-1) > 0.5
-        number, classes = y.argmax() if y.size > 1 else y.item(), len(self._names)
-        if not 0 <= number < classes or number != int(number):
+        if not self.multi_label:
+            return class_number(y, len(self._names))
+        if not ((y >= 0) & (y <= 1)).all():
             raise DataError(
-                f"A label is not a class number. Received: a label {number}. "
-                f"Expected: 0 to {classes - 1}, since the model has {classes} classes."
+                f"A label is not multi-hot. Received: {y.tolist()}. "
+                "Expected: 1 for each class that the sample has, and 0 for the others."
             )
-        return int(number)
+        return y.reshape(-1) > 0.5
 
     def strata(self, labels: Sequence[Any]) -> np.ndarray:
         """Returns the class; with `multi_label`, the first class, or -1 without any."""

@@ -11,10 +11,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from disteval.errors import DistEvalError
 from disteval.tasks.boxes import Boxes
 
 # COCO averages over these.
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
+
+
+def checked_thresholds(iou_thresholds: Any) -> list[float]:
+    """Returns thresholds as a list; COCO's if they are `None`.
+
+    Raises:
+        DistEvalError: They are no list of numbers above 0, up to 1.
+    """
+    if iou_thresholds is None:
+        return list(IOU_THRESHOLDS)
+    try:
+        values = np.array(iou_thresholds)
+    except ValueError:  # lists of unequal lengths
+        values = np.empty(0)
+    is_list = values.ndim == 1 and values.size > 0 and values.dtype.kind in "fiu"
+    if not is_list or not ((values > 0) & (values <= 1)).all():
+        raise DistEvalError(
+            "`iou_thresholds` are not thresholds. Received: "
+            f"iou_thresholds={iou_thresholds!r}. Expected: a list of numbers above 0, up to 1, "
+            "such as [0.5, 0.75]."
+        )
+    return values.astype(np.float64).tolist()
 
 
 class CocoResult(NamedTuple):

@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 import wandb
 
-from disteval.arguments import check_choice
+from disteval.arguments import check_choice, check_fraction, check_positive
 from disteval.errors import DataError
 from disteval.tables.wandb_private import image_size
 from disteval.tasks import coco
-from disteval.tasks.base import Assessment, TaskEval, by_class, checked_names, require
-from disteval.tasks.boxes import FORMATS, Boxes, padded, unpack
-from disteval.tasks.probabilities import labels_of
+from disteval.tasks.base import Assessment, TaskEval, require
+from disteval.tasks.boxes import FORMATS, Boxes, Unit, as_boxes, padded, unpack
+from disteval.tasks.classes import by_class, checked_names
 
 # What a model returns for each image.
 LEAVES = ("boxes", "classes", "scores")
@@ -30,13 +30,14 @@ class DetectionEval(TaskEval):
     `eval/ap` and `eval/ar` over all `iou_thresholds`, `eval/ap50`, `eval/ap75` and, with up to 50
     classes, `eval/ap/<class>`.
 
-    Replicas drop the boxes that do not count. Each other box sends 22 bytes to the chief, and
+    Replicas drop the boxes that do not count. Each other box sends 24 bytes to the chief, and
     each sample 24.
 
     Args:
         validation_data: See `DistEvalCallback`; labels are a mapping of `boxes` of shape
             `(samples, boxes, 4)` and `classes` (or `labels`) of shape `(samples, boxes)`, or a
-            tuple of these two; ragged, or padded with class -1. The model, or its `predict_step`,
+            tuple of these two; ragged, padded with class -1, or object arrays that hold an array
+            for each sample. The model, or its `predict_step`,
             returns such a mapping with `scores` (or `confidence`), or a tuple `(boxes, scores,
             classes)`. If the mapping has `num_detections`, only so many boxes of each sample
             count.
@@ -44,10 +45,10 @@ class DetectionEval(TaskEval):
         box_format: The format of labels and outputs: `"xyxy"` (left, top, right, bottom),
             `"yxyx"`, `"xywh"` (left, top, width, height) or `"cxcywh"` (center, width, height), in
             pixels; or `"rel_xyxy"` and so on, in fractions of the image's width and height.
-        score_threshold: Boxes with a lower score do not count.
+        score_threshold: Boxes with a lower score do not count; from 0 to 1.
         max_boxes: How many boxes of a sample count, the highest scores first.
         iou_thresholds: The least intersection over union at which a predicted box matches a true
-            box; by default COCO's, from 0.5 to 0.95.
+            box, each above 0 and at most 1; by default COCO's, from 0.5 to 0.95.
         options: Arguments of `TaskEval`, such as `rows` and `num_rows`, and of
             `DistEvalCallback`. The worst samples have the lowest F1 score; the stratum of a
             sample is its most frequent class.
@@ -75,23 +76,26 @@ class DetectionEval(TaskEval):
         require("faster_coco_eval")
         check_choice("box_format", box_format, FORMATS)
         super().__init__(validation_data, **options)
+        check_fraction("score_threshold", score_threshold)
+        check_positive("max_boxes", max_boxes)
         self.class_names = checked_names(class_names)
         self.box_format = box_format
         self.score_threshold = score_threshold
         self.max_boxes = max_boxes
-        self.iou_thresholds = list(iou_thresholds or coco.IOU_THRESHOLDS)
+        self.iou_thresholds = coco.checked_thresholds(iou_thresholds)
+        self._unit = Unit(box_format)
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the boxes that count, as ragged tensors.
 
         Returns:
-            `boxes` (float32) of shape `(batch, None, 4)`, `classes` (uint16) and `scores`
-            (float32) of shape `(batch, None)`, the highest score first.
+            `boxes` (float32) of shape `(batch, None, 4)`, `classes` (float32 or int32) and
+            `scores` (float32) of shape `(batch, None)`, the highest score first.
         """
-        labels_of(batch)
+        self._labels_of(batch)
+        outputs = self._output_of(outputs)
         boxes, classes, scores = map(padded, unpack(outputs, scored=True))
-        boxes = tf.reshape(tf.cast(boxes, tf.float32), [tf.shape(scores)[0], -1, 4])
-        classes, scores = tf.cast(classes, tf.int32), tf.cast(scores, tf.float32)
+        boxes, classes, scores = as_boxes(boxes, classes, scores)
         counts = (classes >= 0) & (scores >= self.score_threshold)
         # A diverged model returns boxes that are not finite.
         counts &= tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
@@ -101,7 +105,7 @@ class DetectionEval(TaskEval):
         ranked = tf.where(counts, scores, -np.inf)
         best = tf.math.top_k(ranked, tf.minimum(self.max_boxes, tf.shape(scores)[1])).indices
         counts = tf.gather(counts, best, batch_dims=1)
-        kept = {"boxes": boxes, "classes": tf.cast(classes, tf.uint16), "scores": scores}
+        kept = {"boxes": boxes, "classes": classes, "scores": scores}
         return {
             name: tf.ragged.boolean_mask(tf.gather(values, best, batch_dims=1), counts)
             for name, values in kept.items()
@@ -110,7 +114,7 @@ class DetectionEval(TaskEval):
     def read_label(self, y: Any) -> Boxes:
         """Returns the true boxes."""
         boxes, classes, _ = unpack(y, scored=False)
-        boxes, classes = padded(boxes), np.asarray(padded(classes))
+        boxes, classes = np.asarray(padded(boxes)), np.asarray(padded(classes))
         label = self._boxes(boxes, classes, np.ones(classes.shape))
         invalid = ~(label.corners[:, 2:] >= label.corners[:, :2]).all(axis=1)
         if invalid.any():
@@ -120,6 +124,11 @@ class DetectionEval(TaskEval):
                 "left <= right and top <= bottom; is it another box_format?"
             )
         return label
+
+    def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
+        """Reads all labels, and fills the ground-truth table with the chosen samples."""
+        super().add_ground_truth(logs)
+        self._unit.check(self._labels, "labels")
 
     def strata(self, labels: Sequence[Boxes]) -> np.ndarray:
         """Returns the most frequent class of each sample; -1 for a sample without boxes."""
@@ -144,6 +153,7 @@ class DetectionEval(TaskEval):
         """Returns metrics and columns."""
         leaves = (predictions[name] for name in LEAVES)
         boxes = [self._boxes(*row) for row in zip(*leaves, strict=True)]
+        self._unit.check(boxes, "predictions")
         result = coco.compute_metrics(
             labels,
             boxes,

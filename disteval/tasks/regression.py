@@ -10,7 +10,7 @@ import wandb
 
 from disteval.errors import DataError
 from disteval.tasks.base import Assessment, TaskEval, evenly_spaced, require
-from disteval.tasks.probabilities import numbers_of, single_output
+from disteval.tasks.probabilities import numbers_of
 
 # Number of strata for `rows="stratified"`, each with as many targets.
 QUANTILES = 10
@@ -48,7 +48,8 @@ class RegressionEval(TaskEval):
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the predictions; float32, `(batch,)` or `(batch, targets)`."""
-        predictions, targets = single_output(outputs), numbers_of(batch)
+        predictions = self._single_output_of(outputs)
+        targets = numbers_of(self._labels_of(batch))
         given, expected = (part.shape[1:].num_elements() for part in (predictions, targets))
         if None not in (given, expected) and given != expected:
             raise _shape_error(predictions, targets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from disteval.arguments import check_choice
+from disteval.arguments import check_choice, check_positive
 from disteval.errors import DistEvalError
 
 CHOICES = ("first", "worst", "random", "stratified")
@@ -16,9 +16,11 @@ SEED = 0
 def check_rows(rows: str, num_rows: int | None) -> None:
     """Raises a `DistEvalError` if `rows` or `num_rows` is invalid."""
     check_choice("rows", rows, CHOICES)
-    if rows != "first" if num_rows is None else num_rows < 1:
+    if num_rows is not None:
+        check_positive("num_rows", num_rows)
+    elif rows != "first":
         raise DistEvalError(
-            f"`num_rows` is invalid. Received: num_rows={num_rows} with rows={rows!r}. "
+            f"`num_rows` is missing. Received: num_rows=None with rows={rows!r}. "
             'Expected: a positive integer; None is valid with rows="first" only.'
         )
 

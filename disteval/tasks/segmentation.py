@@ -10,15 +10,13 @@ import tensorflow as tf
 import wandb
 from wandb.data_types import ImageMask
 
-from disteval.arguments import check_choice
+from disteval.arguments import check_choice, check_index
 from disteval.errors import DataError
 from disteval.tables.wandb_private import image_masks
-from disteval.tasks.base import Assessment, TaskEval, by_class, check_count, checked_names
-from disteval.tasks.probabilities import (
-    numbers_of,
-    returns_logits,
-    single_output,
-)
+from disteval.tasks.base import Assessment, TaskEval
+from disteval.tasks.classes import by_class, check_count, checked_names
+from disteval.tasks.logits import returns_logits
+from disteval.tasks.probabilities import numbers_of
 
 # W&B's masks hold 8 bits. Higher classes are shown as one, but the metrics keep them apart.
 MAX_SHOWN = 255
@@ -72,6 +70,7 @@ class SegmentationEval(TaskEval):
         **options: Any,
     ) -> None:
         check_choice("from_logits", from_logits, (True, False, "auto"))
+        check_index("ignore_index", ignore_index)
         super().__init__(validation_data, **options)
         self.class_names = checked_names(class_names)
         self.ignore_index = ignore_index
@@ -82,7 +81,8 @@ class SegmentationEval(TaskEval):
 
     def postprocess(self, outputs: Any, batch: Any) -> Any:
         """Returns the predicted masks; uint8 or uint16, `(batch, height, width)`."""
-        outputs, labels = single_output(outputs), numbers_of(batch)
+        outputs = self._single_output_of(outputs)
+        labels = numbers_of(self._labels_of(batch))
         outputs = outputs[..., tf.newaxis] if len(outputs.shape) == 3 else outputs
         if len(outputs.shape) != 4 or not outputs.shape[1:3].is_compatible_with(labels.shape[1:3]):
             raise DataError(
@@ -93,7 +93,8 @@ class SegmentationEval(TaskEval):
         classes = max(outputs.shape[-1], 2)
         check_count(self.class_names, classes)
         if outputs.shape[-1] == 1:
-            threshold = 0.0 if returns_logits(self.model, self.from_logits) else 0.5
+            logits = returns_logits(self.model, self.from_logits, self._selection)
+            threshold = 0.0 if logits else 0.5
             masks = outputs[..., 0] >= threshold
         else:
             masks = tf.argmax(outputs, axis=-1)
@@ -103,17 +104,29 @@ class SegmentationEval(TaskEval):
         """Returns the mask with ignored pixels as one more class; `(height, width)`."""
         mask = np.asarray(y)
         if mask.ndim == 3:
-            mask = mask[..., 0] if mask.shape[-1] == 1 else mask.argmax(axis=-1)
+            mask = mask[..., 0] if mask.shape[-1] == 1 else self._from_one_hot(mask)
         if self.ignore_index is not None:
             # int64, since the number after the last class may not fit the labels' dtype.
             mask = np.where(mask == self.ignore_index, np.int64(self._ignored), mask)
-        if mask.min() < 0 or mask.max() > self._ignored - (self.ignore_index is None):
+        highest = self._ignored - (self.ignore_index is None)
+        if not (mask.min() >= 0 and mask.max() <= highest) or (mask != np.floor(mask)).any():
             raise DataError(
                 "Labels are not class numbers. "
                 f"Received: labels from {mask.min()} to {mask.max()} for {self._ignored} classes. "
                 "Expected: class numbers from 0, and ignore_index for pixels that do not count."
             )
         return mask.astype(self._label_dtype)
+
+    def _from_one_hot(self, mask: np.ndarray) -> np.ndarray:
+        """Returns the class of each pixel."""
+        ones = np.count_nonzero(mask == 1, axis=-1)
+        if mask.shape[-1] != len(self.class_names) or (ones != 1).any():
+            raise DataError(
+                f"A label is not one-hot. Received: a label of shape {mask.shape}, with "
+                f"{ones.min()} to {ones.max()} ones in a pixel. Expected: one of the "
+                f"{len(self.class_names)} classes in each, or class numbers."
+            )
+        return mask.argmax(axis=-1)
 
     def strata(self, labels: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the most frequent class of each sample."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import disteval
 from disteval.errors import DataError, DistEvalError
-from disteval.tasks.base import by_class, check_count, checked_names, evenly_spaced
+from disteval.tasks.base import evenly_spaced
 from unit.tasks.helpers import recording
 
 keras = tf.keras
@@ -26,21 +26,6 @@ def linear(outputs: int, loss: Any = "mse") -> Any:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(outputs)])
     model.compile(keras.optimizers.SGD(0.0), loss)
     return model
-
-
-@pytest.mark.parametrize("names", [["a", "b", "a"], "abc", {0: "a", 1: "b", 2: "c"}], ids=str)
-def test_names_that_do_not_tell_classes_apart(names: Any) -> None:
-    for task in (disteval.ClassificationEval, disteval.SegmentationEval, disteval.DetectionEval):
-        with pytest.raises(DistEvalError, match=r"`class_names` must be .* Received: class"):
-            task((X, Y), class_names=names)
-
-
-def test_class_names() -> None:
-    names = checked_names(np.array(["a", "b"]))
-    assert names == ["a", "b"]
-    check_count(names, 2)
-    with pytest.raises(DataError, match="Received: 2 class_names for a model of 3 classes"):
-        check_count(names, 3)
 
 
 def test_data_is_required() -> None:
@@ -96,12 +81,6 @@ def test_the_panel_has_no_more_rows_than_wandb_shows() -> None:
     assert len(evaluation.pred_table.data) == 10_005
 
 
-def test_metrics_by_class() -> None:
-    assert by_class("recall", [0.5, 1.0], ["a", "b"]) == {"recall/a": 0.5, "recall/b": 1.0}
-    assert len(by_class("recall", range(50), range(50))) == 50
-    assert by_class("recall", range(51), range(51)) == {}
-
-
 def test_evenly_spaced() -> None:
     assert evenly_spaced(3, 10).tolist() == [0, 1, 2]
     assert evenly_spaced(9, 3).tolist() == [0, 4, 8]
@@ -129,3 +108,49 @@ def test_names_in_the_logs_that_are_no_metrics() -> None:
         linear(4).fit(X, X, verbose=0, callbacks=[task])
     with pytest.raises(DistEvalError, match=r"in_logs='AP'. Expected: .*\('AP',\)"):
         disteval.RegressionEval((X, X), in_logs="AP")
+
+
+def two_heads(nested: type) -> tuple[Any, Any]:
+    """Returns a model of two outputs, and data for it, as dicts or as lists."""
+    inputs = keras.Input((4,))
+    outputs = {
+        "cls": keras.layers.Dense(10, activation="softmax", name="cls")(inputs),
+        "val": keras.layers.Dense(1, name="val")(inputs),
+    }
+    losses = {"cls": "sparse_categorical_crossentropy", "val": "mse"}
+    targets: Any = {"cls": Y, "val": X[:, :1]}
+    if nested is list:
+        outputs, losses, targets = (list(n.values()) for n in (outputs, losses, targets))
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(0.0), losses)
+    return model, (X, targets)
+
+
+@pytest.mark.parametrize("nested", [dict, list])
+@pytest.mark.parametrize("key", ["name", "index"])
+def test_one_of_several_outputs(nested: type, key: str) -> None:
+    model, data = two_heads(nested)
+    both = model.predict(X, verbose=0)
+    probabilities, values = both.values() if nested is dict else both
+    first, second = ("cls", "val") if key == "name" or nested is dict else (0, 1)
+    task, recorded = recording(disteval.ClassificationEval, data, output_key=first, top_k=1)
+    other, others = recording(disteval.RegressionEval, data, output_key=second, label_key=second)
+    model.fit(*data, verbose=0, callbacks=[task, other])
+    np.testing.assert_array_equal(task.predictions["scores"][:, 0], probabilities.max(axis=1))
+    assert recorded["accuracy"] == (probabilities.argmax(axis=1) == Y).mean()
+    assert others["mae"] == pytest.approx(np.abs(values - X[:, :1]).mean(), abs=1e-6)
+    assert {"val_loss", "val_cls_loss", "val_val_loss"} <= set(model.history.history)
+
+
+def test_several_outputs_or_targets_without_a_key() -> None:
+    model, data = two_heads(dict)
+    told = r"2 outputs, 'cls', 'val'\. Expected: the arguments output_key= and label_key="
+    with pytest.raises(DataError, match=told):
+        model.fit(*data, verbose=0, callbacks=[disteval.ClassificationEval(data)])
+    told = r"2 targets, 'cls', 'val'\. Expected: the arguments output_key= and label_key="
+    task = disteval.ClassificationEval(data, from_logits=True)
+    with pytest.raises(DataError, match=told):
+        linear(10).fit(X, Y, verbose=0, callbacks=[task])
+    task = disteval.ClassificationEval(data, output_key="cls", label_key="class")
+    with pytest.raises(DataError, match=r"label_key='class'\. Expected: one of 'cls', 'val'"):
+        model.fit(*data, verbose=0, callbacks=[task])

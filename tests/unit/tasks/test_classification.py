@@ -162,6 +162,15 @@ def test_labels_of_another_form(y: np.ndarray, multi_label: bool, message: str) 
         assess(evaluation, linear(10), y)
 
 
+@pytest.mark.parametrize("label", [np.nan, -1, 2])
+def test_labels_that_are_not_multi_hot(label: float) -> None:
+    y = keras.utils.to_categorical(Y, 10)
+    y[5, 3] = label
+    evaluation = disteval.ClassificationEval((X, y), multi_label=True, from_logits=True)
+    with pytest.raises(DataError, match=r"A label is not multi-hot\. Received: \["):
+        assess(evaluation, linear(10), y)
+
+
 def test_outputs_of_another_form() -> None:
     layers = [keras.Input((64,)), keras.layers.Reshape((8, 8)), keras.layers.Dense(3, "softmax")]
     with pytest.raises(DataError, match=r"outputs of shape \(None, 8, 3\)"):

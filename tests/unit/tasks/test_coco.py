@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from disteval.errors import DistEvalError
 from disteval.tasks import coco
 from disteval.tasks.boxes import Boxes
 from unit.tasks.helpers import by_pycocotools, random_boxes
@@ -41,3 +44,32 @@ def test_no_predicted_and_no_true_boxes() -> None:
     assert measure(truth, none).metrics == {"ap": 0, "ar": 0, "ap50": 0, "ap75": 0}
     assert np.isnan(list(measure(none, predicted).metrics.values())).all()
     assert np.isnan(list(measure(none, none).metrics.values())).all()
+
+
+@pytest.mark.parametrize("given", [[0.5, 0.75], (0.5, 1), np.array([0.5]), [np.float32(0.5)]])
+def test_thresholds(given: Any) -> None:
+    assert coco.checked_thresholds(given) == list(given)
+    assert coco.checked_thresholds(None) == list(coco.IOU_THRESHOLDS)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        0.5,
+        [],
+        [2.0],
+        [-1],
+        [0.0],
+        [0.5, np.nan],
+        "0.5",
+        ["0.5"],
+        [[0.5]],
+        [[0.5], []],
+        [None],
+        [True],
+    ],
+    ids=str,
+)
+def test_what_are_no_thresholds(given: Any) -> None:
+    with pytest.raises(DistEvalError, match=r"`iou_thresholds` are not thresholds.*above 0, up to"):
+        coco.checked_thresholds(given)

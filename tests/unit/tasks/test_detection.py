@@ -123,5 +123,7 @@ def test_errors() -> None:
     turned = {"boxes": BOXES[0, :1, ::-1], "classes": np.array([0])}
     with pytest.raises(DataError, match=r"read as 'xyxy'\. Expected: .* another box_format"):
         evaluation.read_label(turned)
-    with pytest.raises(DataError, match=r"Received: a box of class 3\. Expected: 0 to 2"):
+    with pytest.raises(
+        DataError, match=r"Received: a box of class 3\. Expected: a whole number from 0 to 2"
+    ):
         evaluation.read_label({"boxes": BOXES[0, :1], "classes": np.array([3])})

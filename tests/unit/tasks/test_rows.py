@@ -60,8 +60,8 @@ def test_worst_rows_come_first() -> None:
             3,
             "Received: rows='best'. Expected one of 'first', 'worst', 'random', 'stratified'.",
         ),
-        ("worst", None, "`num_rows` is invalid. Received: num_rows=None with rows='worst'."),
-        ("first", 0, "`num_rows` is invalid. Received: num_rows=0 with rows='first'."),
+        ("worst", None, "`num_rows` is missing. Received: num_rows=None with rows='worst'."),
+        ("first", 0, "`num_rows` must be positive. Received: num_rows=0."),
     ],
 )
 def test_choices_that_there_are_not(rows: str, num_rows: int | None, message: str) -> None:

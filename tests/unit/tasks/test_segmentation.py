@@ -97,3 +97,19 @@ def test_wrong_labels() -> None:
     y = np.zeros((SHAPE[0], 5, 5), int)
     with pytest.raises(DataError, match=r"\(None, 12, 10, 4\) for labels of shape \(None, 5, 5\)"):
         assess(disteval.SegmentationEval((X, y), NAMES), y, 4)
+
+
+@pytest.mark.parametrize("change", ["two", "none", "more"])
+def test_masks_that_are_not_one_hot(change: str) -> None:
+    one_hot = keras.utils.to_categorical(RANDOM.integers(0, 4, SHAPE), 5 if change == "more" else 4)
+    if change != "more":
+        one_hot[0, 0, 0] = change == "two"
+    told = r"not one-hot\. Received: a label of shape"
+    with pytest.raises(DataError, match=told):
+        disteval.SegmentationEval((X, one_hot), NAMES).read_label(one_hot[0])
+
+
+def test_classes_of_pixels_are_not_rounded() -> None:
+    y = np.full(SHAPE[1:], 0.99)
+    with pytest.raises(DataError, match=r"Received: labels from 0.99 to 0.99 for 4 classes"):
+        disteval.SegmentationEval((X, y), NAMES).read_label(y)
