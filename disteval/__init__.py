@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from disteval.errors import ReplicaError as ReplicaError
     from disteval.inference.evaluate import evaluate as evaluate
     from disteval.inference.predict import predict as predict
+    from disteval.tasks.base import TaskEval as TaskEval
     from disteval.tasks.classification import ClassificationEval as ClassificationEval
     from disteval.tasks.detection import DetectionEval as DetectionEval
     from disteval.tasks.regression import RegressionEval as RegressionEval
@@ -31,6 +32,7 @@ _MODULES = {
                         "MetricError", "ReplicaDivergenceError", "ReplicaError"],
     "disteval.inference.evaluate": ["evaluate"],
     "disteval.inference.predict": ["predict"],
+    "disteval.tasks.base": ["TaskEval"],
     "disteval.tasks.classification": ["ClassificationEval"],
     "disteval.tasks.detection": ["DetectionEval"],
     "disteval.tasks.regression": ["RegressionEval"],

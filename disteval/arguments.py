@@ -37,6 +37,15 @@ def check_positive(
         )
 
 
+def check_count(name: str, value: Any) -> None:
+    """Raises a `DistEvalError` unless `value` is an integer from 0."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise DistEvalError(
+            f"`{name}` must be a number from 0. Received: {name}={_shown(value)}. "
+            "Expected: 0, 1, 2, ..."
+        )
+
+
 def check_index(name: str, value: Any) -> None:
     """Raises a `DistEvalError` unless `value` is an integer or `None`."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
@@ -72,14 +81,26 @@ def check_strings(name: str, value: Any) -> None:
     )
 
 
-def check_callable(name: str, value: Any, *arguments: str) -> None:
-    """Raises a `DistEvalError` unless `value` can be called with these positional arguments."""
+def check_callable(
+    name: str, value: Any, *arguments: str, error: type[DistEvalError] = DistEvalError
+) -> None:
+    """Raises an `error` unless `value` can be called with these positional arguments."""
     if callable(value) and _takes(value, len(arguments)):
         return
-    raise DistEvalError(
+    raise error(
         f"`{name}` must be a function of {len(arguments)} arguments. Received: "
         f"{name}={_shown(value)}. Expected: def {name}({', '.join(arguments)})."
     )
+
+
+def check_model(model: Any) -> None:
+    """Raises a `DistEvalError` unless `model` is a Keras model that can predict."""
+    if isinstance(model, type) or not hasattr(model, "predict_step"):
+        given = f"the class {model.__name__}" if isinstance(model, type) else _shown(model)
+        raise DistEvalError(
+            f"`model` is not a Keras model. Received: model={given}. Expected: an instance of "
+            "keras.Model."
+        )
 
 
 def _is(value: Any, choice: Any) -> bool:

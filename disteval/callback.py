@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from disteval.arguments import check_choice, check_positive
+from disteval.arguments import check_bool, check_callable, check_count, check_model
 from disteval.backends.choice import get_backend
 from disteval.errors import DistEvalError
 from disteval.inference.evaluation import Options
 from disteval.inference.session import Session
-from disteval.job import Job
-from disteval.schedule import Monitor, Schedule
+from disteval.job import Job, batches_of
+from disteval.schedule import Schedule
+from disteval.tables.best import Monitor
 from disteval.tables.callback import TableCallback
 from disteval.validation import ValidationLogs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # a part of `typing` from Python 3.11 on
 
 
 class DistEvalCallback(TableCallback):
@@ -51,7 +55,8 @@ class DistEvalCallback(TableCallback):
         on_log_error: `"warn"` goes on training when W&B fails, keeps the tables that could not be
             logged in the run's directory and names them; `"raise"` raises at the next evaluation
             or at the end of training, on every rank.
-        monitor: Name of a value in `logs`; the version in which it is best gets the alias `best`.
+        monitor: Name of a value in `logs`, or of a number that `add_metrics` adds; the version in
+            which it is best gets the alias `best`. The best value is remembered with the run.
         mode: `"min"`, `"max"` or `"auto"`, as in `keras.callbacks.ModelCheckpoint`.
         timeout: Seconds to wait for a sign of life of other ranks before a `ReplicaError`.
         verbose: 1 shows a progress bar on the chief if an evaluation takes longer than 2 seconds, 0
@@ -118,27 +123,23 @@ class DistEvalCallback(TableCallback):
         keep_local: bool = False,
         validate: str | bool = "auto",
     ) -> None:
-        check_choice("reference", reference, ("media", "row"))
         options = Options(num_samples, batch_size, sync_weights, verbose, validate)
         if validate is True and validation_data is None:
             raise DistEvalError(
                 "There is no data to validate on. Received: validate=True with "
                 "validation_data=None. Expected: (x, y) or a dataset."
             )
-        check_choice("on_log_error", on_log_error, ("warn", "raise"))
-        check_positive("timeout", timeout, float)
-        check_positive("partitions", partitions)
-        if reference == "row" and partitions != 1:
-            raise DistEvalError(
-                'reference="row" refers to rows of one table. Received: reference="row" with '
-                f'partitions={partitions}. Expected: partitions=1, or reference="media".'
-            )
-        schedule, best = Schedule(log_freq), Monitor(monitor, mode)
+        check_bool("asynchronous", asynchronous)
+        check_callable("postprocess", self.postprocess, "outputs", "batch")
+        schedule = Schedule(log_freq)
+        engine = get_backend(backend, timeout=timeout)
         super().__init__(
             data_table_columns,
             pred_table_columns,
             reference=reference,
-            is_chief=get_backend(backend).is_chief,
+            is_chief=engine.is_chief,
+            has_peers=engine.size > 1,
+            monitor=Monitor(monitor, mode),
             # Without sharded inference, `add_model_predictions` needs the model as it is now.
             asynchronous=asynchronous and validation_data is not None,
             waits_for_uploads=not asynchronous,
@@ -152,7 +153,7 @@ class DistEvalCallback(TableCallback):
             self._session = Session(validation_data, self.postprocess, options)
         self._validation = ValidationLogs(validate)
         self._job = Job(
-            self._session, self._publisher, schedule, best, self._validation, backend, timeout
+            self._session, self._publisher, schedule, self._validation, backend, timeout
         )
 
     @property
@@ -175,13 +176,73 @@ class DistEvalCallback(TableCallback):
         return outputs
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
-        """Iterates over `(x, y)` of each sample, in dataset order, `num_samples` at most."""
+        """Iterates over `(x, y)` of each sample, in dataset order, `num_samples` at most.
+
+        Strings are `bytes`, as TensorFlow has them: `x.decode()` is the text.
+        """
         if self._session is None:
             raise DistEvalError(
                 "samples() needs validation data. Received: validation_data=None. "
                 "Expected: (x, y) or a dataset."
             )
         return self._session.samples()
+
+    def evaluate(
+        self, model: Any, epoch: int, logs: dict[str, float] | None = None
+    ) -> dict[str, Any]:
+        """Evaluates a model and logs a version, in a training loop of one's own; a collective.
+
+        The first call checks the data, and logs the ground-truth table. After the last one,
+        `close` waits for what is logged in the background; so does the end of a `with` block.
+
+        Args:
+            model: The Keras model; it need not be compiled.
+            epoch: The number of the version.
+            logs: Values to log with it; the metrics of the validation data are added to them.
+
+        Returns:
+            On every rank, the metrics of the validation data; see `metrics`.
+
+        Raises:
+            DistEvalError: See `disteval.predict`.
+
+        Example:
+            ```python
+            with DigitsEval(...) as evaluate:
+                for epoch in range(epochs):
+                    train(model)
+                    print(evaluate.evaluate(model, epoch))
+            ```
+        """
+        check_model(model)
+        check_count("epoch", epoch)
+        self.model = model
+        if not self._job.has_begun:
+            self._job.begin(model, logs)
+        self._job.epoch = epoch
+        self._job.schedule.resume(batches_of(model))
+        self._job.evaluate(model, "epoch", epoch, logs)
+        self._validation.add_to(logs, self._job.schedule.batches)
+        return self.metrics
+
+    def close(self) -> None:
+        """Waits for the chief's tables after the last `evaluate`; a collective.
+
+        Raises:
+            DistEvalError: What failed in the background.
+        """
+        if self._job.has_begun:
+            self._job.end(self._model)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is None:
+            self.close()
+        else:
+            # The other ranks may be elsewhere, so this is no time for a collective.
+            self._publisher.drain()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data on every rank, and logs the ground-truth table on the chief."""
@@ -206,11 +267,16 @@ class DistEvalCallback(TableCallback):
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Records that `fit` validates by itself."""
-        self._validation.begin_fit()
+        if self._job.has_begun:
+            self._validation.begin_fit()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Records how long `fit` took to validate."""
-        self._validation.end_fit()
+        """Records how long `fit` took to validate; evaluates at the end of `model.evaluate`."""
+        if self._job.has_begun:
+            self._validation.end_fit()
+        else:
+            with self:
+                self.evaluate(self._model, self._job.epoch, dict(logs or {}))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Waits for the chief's tables, and raises on every rank what failed in the background."""

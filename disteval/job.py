@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-import wandb
 
 from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
 from disteval.inference.session import DataReport, Session
-from disteval.schedule import Monitor, Schedule
-from disteval.tables.publisher import Publisher, run_identity
+from disteval.schedule import Schedule
+from disteval.tables.publisher import Publisher, own_run, run_identity
 from disteval.tables.version import Version
 from disteval.validation import ValidationLogs
 
@@ -29,11 +28,13 @@ class StartReport:
         data: What the ranks compare of data and model; `None` without data.
         batches: How many batches the model was trained on before.
         run: What it takes to resume the W&B run; `None` on a rank that does not know the run.
+        own_run: The ID of a W&B run that is this rank's own; `None` if there is none.
     """
 
     data: DataReport | None
     batches: int
     run: dict[str, Any] | None
+    own_run: str | None
 
 
 @dataclasses.dataclass
@@ -44,7 +45,6 @@ class Job:
         session: What to evaluate; `None` without sharded inference.
         publisher: What the chief logs.
         schedule: When to evaluate.
-        monitor: Which version is the best.
         validation: The metrics of the validation data.
         backend, timeout: See `DistEvalCallback`.
         assess: On the chief, computes metrics for the logs from the predictions of a version;
@@ -52,12 +52,12 @@ class Job:
 
     Attributes:
         epoch: The epoch that is being trained, or has just ended.
+        has_begun: Whether `begin` was called, and `end` was not.
     """
 
     session: Session | None
     publisher: Publisher
     schedule: Schedule
-    monitor: Monitor
     validation: ValidationLogs
     backend: str
     timeout: float
@@ -65,7 +65,9 @@ class Job:
 
     def __post_init__(self) -> None:
         self.epoch = 0
+        self.has_begun = False
         self._run_identity: dict[str, Any] | None = None
+        self._warned_of_runs = False
 
     def begin(self, model: Any, logs: dict[str, float] | None) -> None:
         """Checks data and model on every rank, and logs the ground-truth table on the chief."""
@@ -73,10 +75,14 @@ class Job:
         self.validation.begin()
         with backend.together("on_train_begin", self._config()) as agreement:
             knows_run = backend.is_chief or self._run_identity is not None
+            run = (run_identity() or self._run_identity) if knows_run else None
+            if backend.is_chief:
+                self.publisher.check_run(run)
             agreement.report = StartReport(
                 data=self.session.prepare(backend, model) if self.session else None,
-                batches=max(self.schedule.batches, _batches_of(model)),
-                run=(run_identity() or self._run_identity) if knows_run else None,
+                batches=max(self.schedule.batches, batches_of(model)),
+                run=run,
+                own_run=None if backend.is_chief else own_run(),
             )
         reports: list[StartReport] = agreement.reports
         if self.session is not None:
@@ -88,11 +94,8 @@ class Job:
         with backend.together("add_ground_truth"):
             if backend.is_chief:
                 self.publisher.begin(self._run_identity, logs)
-            elif wandb.run is not None:
-                logger.warning(
-                    "Rank %d has a W&B run of its own, %s. Nothing is logged to it by this "
-                    "callback; only rank 0 needs a run.", backend.rank, wandb.run.id
-                )  # fmt: skip
+                self._warn_of_runs([report.own_run for report in reports])
+        self.has_begun = True
 
     def begin_epoch(self, model: Any, epoch: int) -> None:
         """Records the epoch, and checks that all ranks are in it."""
@@ -130,14 +133,15 @@ class Job:
                     raise error
         # 3. The chief publishes the version. All ranks raise its errors: now, or if that is in the
         # background, at the next evaluation.
-        if self.publisher.asynchronous:
-            self._publish(backend, version)
-        else:
+        if not self.publisher.asynchronous:
             with backend.together(f"add_model_predictions of {unit} {number}"):
-                self._publish(backend, version)
+                self._publish(backend)
+        else:
+            self._publish(backend)
 
     def end(self, model: Any) -> None:
         """Waits for the chief's tables, and raises on every rank what failed in the background."""
+        self.has_begun = False
         with self._backend_of(model).together("the end of training"):
             self.publisher.finish()
         # The other ranks do not wait for uploads whose failures are only warned about.
@@ -159,14 +163,25 @@ class Job:
             agreement.report = self.assess(version) if backend.is_chief else None
         return dict(agreement.reports[0])
 
-    def _publish(self, backend: Backend, version: Version) -> None:
-        """Publishes a version on the chief."""
+    def _publish(self, backend: Backend) -> None:
+        """Publishes the newest version on the chief."""
         if backend.is_chief:
-            if self.monitor.is_best(version.logs):
-                version.aliases.append("best")
             self.publisher.publish()
 
+    def _warn_of_runs(self, own_runs: Sequence[str | None]) -> None:
+        """Says once for the job, on the chief's terminal, that other ranks have W&B runs."""
+        others = {rank: run for rank, run in enumerate(own_runs) if run is not None}
+        if others and not self._warned_of_runs:
+            self._warned_of_runs = True
+            logger.warning(
+                "%d of %d ranks have a W&B run of their own (rank %d has run %s), to which nothing "
+                "is logged by this callback. Only rank 0 needs a run: change `wandb.init(...)` to "
+                "`if disteval.get_backend().is_chief: wandb.init(...)`.",
+                len(others), len(own_runs), *next(iter(others.items()))
+            )  # fmt: skip
 
-def _batches_of(model: Any) -> int:
+
+def batches_of(model: Any) -> int:
     """Returns how many batches a model was trained on, including those before this process."""
-    return int(tf.convert_to_tensor(getattr(model.optimizer, "iterations", 0)))
+    optimizer = getattr(model, "optimizer", None)  # a model that is not compiled has none
+    return int(tf.convert_to_tensor(getattr(optimizer, "iterations", 0)))

@@ -1,16 +1,10 @@
-"""When to evaluate, and which version is the best so far."""
+"""When to evaluate."""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Mapping
-from typing import Any
+import numpy as np
 
-from disteval.arguments import check_choice
 from disteval.errors import DistEvalError
-
-logger = logging.getLogger("disteval")
 
 
 class Schedule:
@@ -26,15 +20,15 @@ class Schedule:
     """
 
     def __init__(self, log_freq: str | int) -> None:
-        whole = isinstance(log_freq, int) and not isinstance(log_freq, bool) and log_freq > 0
-        if log_freq != "epoch" and not whole:
+        self.by_epoch = isinstance(log_freq, str) and log_freq == "epoch"
+        whole = isinstance(log_freq, int | np.integer) and not isinstance(log_freq, bool)
+        if not self.by_epoch and not (whole and int(log_freq) > 0):
             raise DistEvalError(
                 f"Invalid `log_freq`. Received: log_freq={log_freq!r}. "
                 'Expected: "epoch" or a number of batches.'
             )
-        self.by_epoch = log_freq == "epoch"
         self.batches = 0
-        self.log_freq = log_freq
+        self.log_freq: str | int = "epoch" if self.by_epoch else int(log_freq)
         self._in_epoch = 0
         self._since = 0
 
@@ -62,39 +56,3 @@ class Schedule:
             return False
         self._since = 0
         return True
-
-
-class Monitor:
-    """Finds the best version so far, as `keras.callbacks.ModelCheckpoint` does.
-
-    Args:
-        monitor: Name of a value in the logs; `None` for no best version.
-        mode: `"min"`, `"max"`, or `"auto"`, which maximizes accuracies, AUC and similar values.
-    """
-
-    def __init__(self, monitor: str | None, mode: str = "auto") -> None:
-        check_choice("mode", mode, ("auto", "min", "max"))
-        if mode == "auto":
-            growing = ("acc", "auc", "f1", "fmeasure", "precision", "recall", "iou", "r2")
-            mode = "max" if any(part in (monitor or "").lower() for part in growing) else "min"
-        self.monitor = monitor
-        self._sign = 1 if mode == "max" else -1
-        self._best = -math.inf
-        self._warned = False
-
-    def is_best(self, logs: Mapping[str, Any]) -> bool:
-        """Records the logs of a version, and returns whether they are better than all before."""
-        if self.monitor is None:
-            return False
-        if self.monitor not in logs:
-            if not self._warned:
-                logger.warning(
-                    "monitor=%r is not in the logs, so that no version becomes `best`. Received: "
-                    "logs of %s.", self.monitor, ", ".join(logs) or "nothing"
-                )  # fmt: skip
-                self._warned = True
-            return False
-        value = self._sign * float(logs[self.monitor])
-        better = value > self._best
-        self._best = max(value, self._best) if better else self._best
-        return better

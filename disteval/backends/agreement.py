@@ -167,9 +167,10 @@ class PeerAgreement(Agreement):
                 _raise_interrupt(error)
                 raise errors.ReplicaError(
                     f"no answer in {self._status.step} for {waited:.0f} s (timeout="
-                    f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A rank "
-                    "that was killed or stopped, or that has no such callback or has left "
-                    "training, says nothing."
+                    f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A silent "
+                    "rank most likely has no such callback: construct it on every rank, and pass "
+                    "it to `fit` there. Other causes: the rank was killed or stopped, or has left "
+                    "training."
                 ) from error
         self._raise(error)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from disteval.arguments import check_choice
+from disteval.arguments import check_choice, check_positive
 from disteval.backends.base import Backend
 from disteval.backends.local import LocalBackend
 from disteval.errors import DistEvalError
@@ -84,9 +85,13 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
         A backend with `name`, `rank`, `size`, `num_replicas` and `is_chief`.
 
     Raises:
-        DistEvalError: `backend` is unknown, or what it needs is missing.
+        DistEvalError: `backend` is unknown, or what it needs is missing; or `horovodrun` started
+            several ranks, and this one has not called `hvd.init()`.
     """
     check_choice("backend", backend, NAMES)
+    check_positive("timeout", timeout, float)
+    if backend == "auto":
+        _check_initialized()
     horovod = _horovod_has_peers()
     # Horovod has replicas of its own, so that the model need not be asked for its strategy.
     by_horovod = backend == "horovod" or (backend == "auto" and horovod)
@@ -136,6 +141,20 @@ def _kind_of(strategy: tf.distribute.Strategy) -> str:
         if isinstance(strategy, getattr(tf.distribute, kind)):
             return name
     return "single"
+
+
+def _check_initialized() -> None:
+    """Raises if `horovodrun` started this process as one of several, and it is on its own."""
+    hvd = sys.modules.get("horovod.tensorflow")
+    size = os.environ.get("HOROVOD_SIZE", "1")
+    if size.isdigit() and int(size) > 1 and not (hvd is not None and hvd.is_initialized()):
+        # Each rank would be a chief of its own: trainings, runs and tables, each of them N times.
+        raise DistEvalError(
+            "Horovod is not initialized on a rank that `horovodrun` started. Received: "
+            f'backend="auto" with {size} ranks (HOROVOD_SIZE). Expected: `hvd.init()` of '
+            'horovod.tensorflow is called before; or backend="single", if each process trains on '
+            "its own."
+        )
 
 
 def _horovod_has_peers() -> bool:

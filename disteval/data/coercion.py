@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from disteval.arguments import check_callable
+from disteval.data.arrays import as_arrays, check_complex
 from disteval.data.batches import split_element
 from disteval.data.py_dataset import PyDatasetSource
 from disteval.data.sources import (
@@ -35,22 +38,27 @@ def as_source(
     """
     batch_size = 32 if batch_size is None else batch_size
     if isinstance(data, tf.data.Dataset):
-        _check_kinds(data.element_spec)
+        _check_kinds(data.element_spec, model)
         batched = is_batched(data.element_spec, model)
         return DatasetSource(data, batched, batch_size, num_samples)
     if isinstance(data, _py_dataset_classes()):
         return PyDatasetSource(data, num_samples)
     if callable(data) and not isinstance(data, type):
+        check_callable("validation_data", data, "shard_index", "num_shards", error=DataError)
         return FunctionSource(data, batch_size, num_samples)
     if isinstance(data, Iterator | str | bytes) or data is None:
         raise DataError(
             "validation_data cannot be read again and again, by its position. Received: "
             f"validation_data of {type(data).__name__}. {EXPECTED}"
         )
-    return ArraySource(_with_targets(data), batch_size, num_samples)
+    arrays = as_arrays(_with_targets(data, model))
+    for leaf in tf.nest.flatten(arrays):
+        if isinstance(leaf, np.ndarray | tf.Tensor):
+            check_complex(leaf.dtype, model)
+    return ArraySource(arrays, batch_size, num_samples)
 
 
-def _check_kinds(element_spec: Any) -> None:
+def _check_kinds(element_spec: Any, model: Any) -> None:
     for spec in tf.nest.flatten(element_spec):
         if not isinstance(spec, tf.TensorSpec | tf.RaggedTensorSpec):
             raise DataError(
@@ -58,6 +66,7 @@ def _check_kinds(element_spec: Any) -> None:
                 f"tf.data.Dataset with {spec} in its elements. Expected: dense or ragged tensors; "
                 "use `dataset.map(...)`, for instance with tf.sparse.to_dense."
             )
+        check_complex(spec.dtype, model)
 
 
 def is_batched(element_spec: Any, model: Any = None) -> bool:
@@ -85,8 +94,20 @@ def is_batched(element_spec: Any, model: Any = None) -> bool:
     return len({shape[0] for shape in shapes if shape.rank} - {None}) <= 1
 
 
-def _with_targets(data: Any) -> tuple[Any, ...]:
-    return data if isinstance(data, tuple) and 1 <= len(data) <= 3 else (data,)
+def _with_targets(data: Any, model: Any) -> tuple[Any, ...]:
+    """Returns data as `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
+    if isinstance(data, tuple) and len(data) > 3:
+        raise DataError(
+            f"validation_data has too many parts. Received: a tuple of {len(data)}. Expected: (x, "
+            "y) or (x, y, sample_weight); several inputs or targets are a list or a dict in it."
+        )
+    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    if isinstance(data, list) and inputs and len(tf.nest.flatten(data)) != len(inputs):
+        raise DataError(
+            "A list is x with several inputs. Received: validation_data as a list of "
+            f"{len(data)} for a model with {len(inputs)} inputs. Expected: a tuple (x, y)."
+        )
+    return data if isinstance(data, tuple) and data else (data,)
 
 
 def _py_dataset_classes() -> tuple[type, ...]:

@@ -39,11 +39,26 @@ def check_passes(source: Source, rank: int, size: int) -> str | None:
         raise DataOrderError(
             "validation_data comes in another order, or with other values, at each pass. "
             "Expected: the same samples in the same order, so that row i of both tables is one "
-            "sample. Most likely there is a `dataset.shuffle(...)` in it: remove it, or use "
-            "shuffle(..., seed=..., reshuffle_each_iteration=False). Random augmentation has the "
-            "same effect."
+            f"sample. {_shuffled_by(source)}"
         )
     return None if own else passes[0]
+
+
+def _shuffled_by(source: Source) -> str:
+    """Returns in words what most likely shuffles the data, and what to do."""
+    # Keras sets this attribute, which the transformations of tf.data do not keep.
+    if hasattr(getattr(source, "dataset", None), "file_paths"):
+        return (
+            "It comes from a function like `keras.utils.image_dataset_from_directory`, which "
+            'shuffles by default: call it with shuffle=False, or with subset="both", which '
+            "shuffles the training data only."
+        )
+    return (
+        "Most likely there is a `dataset.shuffle(...)` in it: remove it, or use shuffle(..., "
+        "seed=..., reshuffle_each_iteration=False). If it comes from a function like "
+        "`keras.utils.image_dataset_from_directory`, call that with shuffle=False, or with "
+        'subset="both". Random augmentation has the same effect.'
+    )
 
 
 def check_ranks(digests: Sequence[str | None]) -> None:
@@ -58,8 +73,9 @@ def check_ranks(digests: Sequence[str | None]) -> None:
             f"validation_data differs between rank 0 and ranks {different}, in its values or in "
             "their order. Expected: the same on every rank, so that the shards cover each sample "
             "once. Most likely each rank shuffles it with another seed (`dataset.shuffle(...)`, "
-            "`np.random.permutation`), or reads a part of its own: give every rank all of it, or "
-            "a function fn(shard_index, num_shards)."
+            "`np.random.permutation`, or a function like `image_dataset_from_directory` without "
+            "shuffle=False), or reads a part of its own: give every rank all of it, or a function "
+            "fn(shard_index, num_shards)."
         )
 
 

@@ -88,11 +88,13 @@ class ArraySource(Source):
     """
 
     def __init__(self, arrays: Any, batch_size: int, num_samples: int | None) -> None:
-        lengths = [num_rows(leaf) for leaf in _array_leaves(arrays)]
+        lengths = [num_rows(leaf) for leaf in tf.nest.flatten(arrays)]
         if len(set(lengths)) > 1:
             raise DataError(
                 "The arrays of validation_data have unequal lengths. Received: "
-                f"{', '.join(map(str, lengths))} rows (x first). Expected: equally many in each."
+                f"{', '.join(map(str, lengths[:8]))}{', ...' * (len(lengths) > 8)} rows (x first). "
+                "Expected: equally many in each. A list is several arrays: of samples that differ "
+                "in length, make an object array or a tf.RaggedTensor."
             )
         self.arrays = arrays
         self.batch_size = batch_size
@@ -237,21 +239,6 @@ class FunctionSource(Source):
                 "tf.data.Dataset of (index, (x, y)) with integer sample numbers, batched or not."
             )
         return dataset
-
-
-def _array_leaves(arrays: Any) -> list[Any]:
-    leaves = tf.nest.flatten(arrays)
-    for leaf in leaves:
-        is_array = isinstance(leaf, tf.RaggedTensor) or hasattr(leaf, "__array__")
-        if not is_array or not len(getattr(leaf, "shape", ())):
-            hint = " For a list of numbers, use np.asarray." if np.isscalar(leaf) else ""
-            if hasattr(leaf, "toarray"):  # a sparse matrix of SciPy
-                hint = " For sparse input, use toarray(), or a dataset that calls it on each batch."
-            raise DataError(
-                "validation_data holds something that is not an array. Received: a leaf of type "
-                f"{type(leaf).__name__}. {EXPECTED}{hint}"
-            )
-    return leaves
 
 
 def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:

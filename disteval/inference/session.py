@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from disteval.arguments import check_callable, check_model
 from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
 from disteval.data.coercion import as_source
@@ -189,11 +190,14 @@ def evaluate_once(
         step: The name of the evaluation, for messages.
         options: The arguments of `Options`.
     """
-    engine = get_backend(backend, model=model)
     checked, error = Options(), None
     try:
+        check_model(model)
+        if postprocess is not None:
+            check_callable("postprocess", postprocess, "outputs", "batch")
         checked = Options(**options)
     except DistEvalError as invalid:
         error = invalid  # raised on every rank, also where the arguments are valid
+    engine = get_backend(backend, model=None if error else model)
     session = Session(data, postprocess, checked, loops)
     return session.evaluate(engine, model, step, earlier_error=error, opens_data=True)

@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from disteval.backends.base import Backend
 from disteval.errors import ReplicaDivergenceError
+from disteval.inference.optimizers import OptimizerReport, differences
 
 MODES = ("auto", "check", "off")
 
@@ -62,6 +63,7 @@ class ModelWeights:
 
     def __init__(self, model: Any, backend: Backend) -> None:
         self.variables: list[Any] = list(model.weights)
+        self._model = model
         self._trained = {id(variable) for variable in model.trainable_weights}
         self._backend = backend
         # Keras 3 keeps the variable of TensorFlow inside its own variable.
@@ -131,7 +133,7 @@ class ModelWeights:
         wrong = [i for i in differing if mode == "check" or id(self.variables[i]) in self._trained]
         if not wrong:
             return
-        distances = self._distances(wrong)
+        distances, advice = self._measure(wrong)
         worst = sorted(wrong, key=lambda i: -distances[i])[:MAX_NAMED]
         lines = "\n".join(
             f"  {_name(self.variables[i])}: on ranks {differing[i]}, by up to {distances[i]:.3g}"
@@ -139,7 +141,7 @@ class ModelWeights:
         )
         raise ReplicaDivergenceError(
             f"{len(wrong)} of {len(self.variables)} variables differ from those of rank 0, so that "
-            f"predictions would come from several models. The worst:\n{lines}\n{self._advice()}"
+            f"predictions would come from several models. The worst:\n{lines}\n{advice}"
         )
 
     @contextlib.contextmanager
@@ -160,16 +162,22 @@ class ModelWeights:
                 for copy, value in zip(self._copies[i], own, strict=True):
                     copy.assign(value)
 
-    def _distances(self, wrong: Sequence[int]) -> dict[int, float]:
-        """Returns how far each variable is from the chief's, on the worst rank. A collective."""
+    def _measure(self, wrong: Sequence[int]) -> tuple[dict[int, float], str]:
+        """Measures how far the ranks are from the chief; a collective.
+
+        Returns:
+            How far each variable is from the chief's, on the worst rank; and what to do.
+        """
         values = self._backend.broadcast([np.asarray(self._saved[i]) for i in wrong])
         own = [
             max(_distance(np.asarray(copy), value) for copy in self._copies[i])
             for i, value in zip(wrong, values, strict=True)
         ]
         with self._backend.together("measuring how far replicas differ") as agreement:
-            agreement.report = own
-        return dict(zip(wrong, np.max(agreement.reports, axis=0).tolist(), strict=True))
+            agreement.report = (own, OptimizerReport.of(self._model))
+        distances, optimizers = zip(*agreement.reports, strict=True)
+        worst = dict(zip(wrong, np.max(distances, axis=0).tolist(), strict=True))
+        return worst, differences(optimizers) or self._advice()
 
     def _advice(self) -> str:
         keras_3 = not isinstance(self.variables[0], tf.Variable)

@@ -13,6 +13,7 @@ import wandb
 
 from disteval.errors import DataError, DistEvalError
 from disteval.tables import wandb_private
+from disteval.tables.best import Monitor
 from disteval.tables.uploads import Uploads
 from disteval.tables.wandb_private import ArtifactManifestEntry
 from disteval.tables.worker import Worker
@@ -159,6 +160,16 @@ class TableLog:
     def log_scalars(self, values: dict[str, Any]) -> None:
         """Logs values to the run."""
         self._try("values of an evaluation", lambda: self.run.log(values))
+
+    def begin_monitor(self, monitor: Monitor) -> None:
+        """Tells which value was the best of the run so far."""
+        if not self.run.disabled:
+            self._try("the best value", lambda: monitor.begin(self.run))
+
+    def remember_best(self, monitor: Monitor) -> None:
+        """Writes down the best value with the run."""
+        if not self.run.disabled:
+            self._try("the best value", lambda: monitor.remember(self.run))
 
     def drain(self) -> None:
         """Waits until all tables are built, and uploaded or kept on disk."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import wandb
 from wandb.integration.keras import WandbEvalCallback
 
+from disteval.arguments import check_choice, check_strings
 from disteval.errors import DistEvalError
 from disteval.tables.cells import DataTableRef, build_pred_table, store_plain_cells
 from disteval.tables.publisher import Publisher
@@ -18,6 +20,7 @@ class TableCallback(WandbEvalCallback):
     Args:
         data_table_columns, pred_table_columns, reference: See `DistEvalCallback`.
         is_chief: Whether this rank logs.
+        has_peers: Whether there are other ranks.
         options: Arguments of the `Publisher`, which runs the hooks.
     """
 
@@ -28,13 +31,24 @@ class TableCallback(WandbEvalCallback):
         *,
         reference: str,
         is_chief: bool,
+        has_peers: bool,
         **options: Any,
     ) -> None:
+        check_strings("data_table_columns", data_table_columns)
+        check_strings("pred_table_columns", pred_table_columns)
+        check_choice("reference", reference, ("media", "row"))
         self._publisher = Publisher(self, **options)
-        if is_chief:
+        if reference == "row" and self._publisher.partitions != 1:
+            raise DistEvalError(
+                'reference="row" refers to rows of one table. Received: reference="row" with '
+                f"partitions={self._publisher.partitions}. Expected: partitions=1, or "
+                'reference="media".'
+            )
+        # `WandbEvalCallback` needs a run, which only the chief has. A chief that has none must not
+        # fail here: the other ranks would wait for it, and never hear the reason.
+        if is_chief and not (has_peers and wandb.run is None):
             super().__init__(data_table_columns, pred_table_columns)
         else:
-            # `WandbEvalCallback` needs a run, which only the chief has.
             super(WandbEvalCallback, self).__init__()
         self.data_table_columns = data_table_columns
         self.pred_table_columns = pred_table_columns

@@ -149,15 +149,21 @@ class Package:
 
 def new_folder(run: wandb.Run) -> Path:
     """Makes a folder for packages in the run's directory, one for each callback of a run."""
-    # Absolute, since a script may change its working directory.
-    parent = Path(run.dir).absolute().parent / "disteval"
-    parent.mkdir(parents=True, exist_ok=True)
+    parent = own_folder(run)
     for number in itertools.count():
         folder = parent / f"{number:02d}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
             return folder
     raise AssertionError
+
+
+def own_folder(run: wandb.Run) -> Path:
+    """Returns the folder of this package in the run's directory."""
+    # Absolute, since a script may change its working directory.
+    folder = Path(run.dir).absolute().parent / "disteval"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def directory_name(number: int, name: str, aliases: list[str]) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import wandb
 from wandb.integration.keras import WandbEvalCallback
 
+from disteval.arguments import check_bool, check_choice, check_positive
 from disteval.errors import DistEvalError
 from disteval.tables.artifacts import TableLog
+from disteval.tables.best import Monitor
 from disteval.tables.cells import store_plain_cells
 from disteval.tables.version import Version
 from disteval.tables.worker import Worker
@@ -30,15 +32,20 @@ class Publisher:
 
     Args:
         hooks: The callback, whose methods make, fill and log the tables.
+        monitor: Which version is the best.
         asynchronous: Whether the hooks run on a background thread.
         waits_for_uploads: Whether `publish` waits until the version is uploaded.
         on_log_error, partitions, keep_local: See `DistEvalCallback`.
+
+    Raises:
+        DistEvalError: An argument is invalid.
 
     Attributes:
         newest: The version of the newest evaluation, set before that begins.
     """
 
     hooks: WandbEvalCallback
+    monitor: Monitor
     asynchronous: bool
     waits_for_uploads: bool
     on_log_error: str
@@ -46,6 +53,9 @@ class Publisher:
     keep_local: bool
 
     def __post_init__(self) -> None:
+        check_choice("on_log_error", self.on_log_error, ("warn", "raise"))
+        check_positive("partitions", self.partitions)
+        check_bool("keep_local", self.keep_local)
         self.newest = self._building = Version()
         self._writer = Worker("disteval-writer", self.asynchronous, MAX_WAITING, TOO_SLOW)
         self._log: TableLog | None = None
@@ -68,6 +78,14 @@ class Publisher:
                 "Tables were logged before training. Expected: on_train_begin first, as in `fit`."
             )
         return self._log
+
+    def check_run(self, identity: dict[str, Any] | None) -> None:
+        """Raises a `DistEvalError` if there is no W&B run, and none to resume."""
+        if wandb.run is None and identity is None:
+            raise DistEvalError(
+                "There is no W&B run on rank 0. Expected: wandb.init() is called there before "
+                "training, and only there."
+            )
 
     def begin(self, identity: dict[str, Any] | None, logs: dict[str, Any] | None) -> None:
         """Builds and logs the ground-truth table; to the run of `identity` if there is none."""
@@ -106,10 +124,11 @@ class Publisher:
         if wandb.run is None and identity is not None and self._log is None:
             # This rank has become the chief of an elastic job, and resumes the run.
             wandb.init(**identity, resume="allow")
-        if wandb.run is None:
-            raise DistEvalError("There is no W&B run. Call wandb.init() before training.")
+        self.check_run(None)
+        assert wandb.run is not None
         if self._log is None or self._log.run is not wandb.run:
             self._log = TableLog(wandb.run, self._writer, self.partitions, self.keep_local)
+            self._log.begin_monitor(self.monitor)
             wandb.run.define_metric("eval/epoch")
             wandb.run.define_metric("eval/*", step_metric="eval/epoch")
 
@@ -126,6 +145,9 @@ class Publisher:
             self.hooks.init_pred_table(column_names=list(self.hooks.pred_table_columns))
             store_plain_cells(self.hooks.pred_table)
             self.hooks.add_model_predictions(version.epoch, version.logs)
+            if self.monitor.is_best(version.logs, version.metrics):
+                version.aliases.append("best")
+                self.log.remember_best(self.monitor)
             if scalars := version.scalars():
                 # In one step of the run, with the metrics that the hook added.
                 self.log.log_scalars(scalars)
@@ -134,6 +156,14 @@ class Publisher:
             self.hooks.log_pred_table()
         finally:
             self._building = Version()  # frees the predictions
+
+
+def own_run() -> str | None:
+    """Returns the ID of this process' W&B run; `None` if it has none, or shares that of others."""
+    run = wandb.run
+    if run is None or run.disabled or run.settings.mode == "shared":
+        return None
+    return run.id
 
 
 def run_identity() -> dict[str, Any] | None:

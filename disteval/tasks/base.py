@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import wandb
 
+from disteval.arguments import check_bool, check_strings
 from disteval.callback import DistEvalCallback
 from disteval.errors import DistEvalError
 from disteval.tables.cells import build_pred_table, plain_column
@@ -86,13 +87,11 @@ class TaskEval(DistEvalCallback):
                 "There is no data. Received: validation_data=None. Expected: (x, y) or a dataset."
             )
         check_rows(rows, num_rows)
-        if isinstance(in_logs, str):
-            raise DistEvalError(
-                f"`in_logs` must be a list. Received: in_logs={in_logs!r}. Expected: the names of "
-                f"metrics, such as ({in_logs!r},)."
-            )
+        check_bool("panel", panel)
+        if in_logs != ():
+            check_strings("in_logs", in_logs)
         # The columns depend on the data, which is read when training begins.
-        super().__init__([], [], validation_data=validation_data, **options)
+        super().__init__(["index"], ["epoch"], validation_data=validation_data, **options)
         self.rows = rows
         self.num_rows = num_rows
         self.panel = panel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from disteval.arguments import check_choice, check_positive
+from disteval.arguments import check_bool, check_choice, check_positive
 from disteval.errors import DataError
 from disteval.tasks import curves
 from disteval.tasks.base import Assessment, TaskEval, require
@@ -79,6 +79,8 @@ class ClassificationEval(TaskEval):
         require("sklearn")
         check_choice("from_logits", from_logits, (True, False, "auto"))
         check_positive("top_k", top_k)
+        check_bool("multi_label", multi_label)
+        check_bool("log_probabilities", log_probabilities)
         super().__init__(validation_data, image_key=image_key, **options)
         self.class_names = None if class_names is None else checked_names(class_names)
         self.top_k = top_k

@@ -33,11 +33,11 @@ class Eval(disteval.DistEvalCallback):
         pass
 
     def add_model_predictions(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        version = self._publisher.version
-        self.versions.append((logs, version.metadata["logs"], version.aliases))
+        pass
 
     def log_pred_table(self, **options: Any) -> None:
-        pass
+        version = self._publisher.version
+        self.versions.append((version.logs, version.metadata["logs"], version.aliases))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -199,5 +199,5 @@ def test_a_model_without_metrics_trains_without_a_word(caplog: pytest.LogCapture
 def test_the_report_of_the_start_survives_the_wire() -> None:
     metrics = MetricsReport([("loss/total", "float32", ())], {"peak": "a maximum"}, None, False)
     identity = {"entity": "e", "project": "p", "id": "1"}
-    report = StartReport(DataReport("digest", metrics), 30, identity)
+    report = StartReport(DataReport("digest", metrics), 30, identity, "a1b2")
     assert Status.decode(Status(0, "here", report=report).encode()).report == report

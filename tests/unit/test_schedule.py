@@ -1,13 +1,12 @@
-"""When an evaluation is due, and which version is the best."""
+"""When an evaluation is due."""
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
 
 from disteval.errors import DistEvalError
-from disteval.schedule import Monitor, Schedule
+from disteval.schedule import Schedule
 
 
 def due(schedule: Schedule, batches: int, epochs: int = 1, every: int = 1) -> list[int]:
@@ -56,44 +55,12 @@ def test_steps_per_execution_report_the_last_of_several() -> None:
     assert due(Schedule(2), 10, every=5) == [5, 10]
 
 
-@pytest.mark.parametrize("log_freq", ["batch", 0, -1, 1.5, True, None])
+def test_an_integer_of_numpy() -> None:
+    assert due(Schedule(np.int64(2)), 4) == [2, 4]
+    assert type(Schedule(np.int64(2)).log_freq) is int, "as on the other ranks"
+
+
+@pytest.mark.parametrize("log_freq", ["batch", 0, -1, 1.5, True, None, np.array([1, 2]), [1]])
 def test_other_frequencies_are_refused(log_freq: object) -> None:
     with pytest.raises(DistEvalError, match=r"log_freq=.*epoch"):
         Schedule(log_freq)
-
-
-def best(monitor: Monitor, *values: float) -> list[bool]:
-    return [monitor.is_best({"value": value, monitor.monitor or "": value}) for value in values]
-
-
-def test_the_best_is_better_than_all_before() -> None:
-    assert best(Monitor("loss"), 3, 2, 2, 4, 1) == [True, True, False, False, True]
-    assert best(Monitor("loss", "max"), 3, 2, 4) == [True, False, True]
-    assert best(Monitor(None), 3, 2) == [False, False]
-
-
-@pytest.mark.parametrize("name", ["accuracy", "val_acc", "val_auc", "mean_iou", "f1_score"])
-def test_auto_maximizes_what_grows(name: str) -> None:
-    assert best(Monitor(name), 0.1, 0.2, 0.1) == [True, True, False]
-
-
-@pytest.mark.parametrize("name", ["loss", "val_loss", "mae"])
-def test_auto_minimizes_everything_else(name: str) -> None:
-    assert best(Monitor(name), 0.1, 0.2, 0.05) == [True, False, True]
-
-
-def test_nan_is_never_the_best() -> None:
-    assert best(Monitor("loss"), math.nan, 2, math.nan, 1) == [False, True, False, True]
-
-
-def test_a_missing_value_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    monitor = Monitor("val_loss")
-    assert [monitor.is_best({"loss": 1.0}) for _ in range(3)] == [False] * 3
-    (record,) = caplog.records
-    assert "val_loss" in record.getMessage()
-    assert "loss" in record.getMessage()
-
-
-def test_other_modes_are_refused() -> None:
-    with pytest.raises(DistEvalError, match="mode='best'"):
-        Monitor("loss", "best")

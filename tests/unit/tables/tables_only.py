@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from disteval.tables.best import Monitor
 from disteval.tables.callback import TableCallback
 from disteval.tables.version import Version
 
 OPTIONS = {
     "reference": "media",
     "is_chief": True,
+    "has_peers": False,
+    "monitor": Monitor(None),
     "asynchronous": False,
     "waits_for_uploads": False,
     "on_log_error": "warn",

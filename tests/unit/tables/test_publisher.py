@@ -120,7 +120,7 @@ def test_a_run_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     publisher = Eval(is_chief=False).publisher
     with pytest.raises(DistEvalError, match="before training"):
         publisher.log  # noqa: B018
-    with pytest.raises(DistEvalError, match=r"no W&B run\. Call wandb\.init"):
+    with pytest.raises(DistEvalError, match=r"no W&B run on rank 0. Expected: wandb.init"):
         publisher.begin(None, {})
     publisher.finish()
     publisher.drain()
