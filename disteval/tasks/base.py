@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import importlib
+import inspect
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +19,13 @@ from disteval.errors import DistEvalError
 from disteval.tables.cells import build_pred_table, plain_column
 from disteval.tables.version import Version
 from disteval.tasks.inputs import RANGE_SAMPLES, Inputs
+from disteval.tasks.options import CallbackOptions, full_signature
 from disteval.tasks.probabilities import labels_of
 from disteval.tasks.rows import check_rows, first_rows, random_rows, stratified_rows, worst_rows
 from disteval.tasks.selection import Selection, only_leaf
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
 
 
 class Assessment(NamedTuple):
@@ -46,13 +51,29 @@ class TaskEval(DistEvalCallback):
     `eval/<metric>`. The two tables show the samples that `rows` chooses, with the sample's number
     as `index`. Sample weights are ignored.
 
+    A subclass may override, and mostly extend by `super()`, what an evaluator does, in this order:
+
+    1. `read_label(y)` is called for all samples on the chief, before training.
+    2. `strata(labels)` is called once with what it returned, for `rows="stratified"`.
+    3. `truth_cells(x, label)` is called for each sample that the tables show: a column more is a
+       key more in the mapping that it returns.
+    4. `postprocess(outputs, batch)` is traced into the graph of each replica, and runs in each
+       evaluation.
+    5. `assess(predictions, labels)` is called once on the chief with what all replicas returned:
+       metrics, plots, and columns with a value for each sample.
+    6. `prediction_columns(shown)` is called once with the indices of the samples that the tables
+       show, for columns that are made for these only.
+
+    All but the fourth run in the background of the chief, and must not use `self.model`.
+
     Args:
         validation_data: See `DistEvalCallback`; labels are required.
         rows: Which samples the tables show. `"first"`, `"random"` and `"stratified"` (classes in
             proportion, each at least once) choose the same samples in all versions. `"worst"`
             chooses the samples with the highest loss in each version, the worst first; whenever
             they change, the ground-truth table is logged again.
-        num_rows: How many samples the tables show. `None` is all of them, for `"first"` only.
+        num_rows: How many samples the tables show; without `rows`, the first so many. `None` is
+            all of them, for `"first"` only.
         panel: Whether the newest rows also appear in the run's workspace as `eval/predictions`:
             at most the 10,000 rows that W&B shows there.
         image_key: The key of the image if x has several; `False` shows no inputs.
@@ -69,6 +90,13 @@ class TaskEval(DistEvalCallback):
         DistEvalError: An argument is invalid, or an optional dependency is missing.
     """
 
+    # With the arguments behind `**options`, for `help`; editors read these from their types.
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__signature__ = full_signature(cls)
+
     def __init__(
         self,
         validation_data: Any,
@@ -80,7 +108,7 @@ class TaskEval(DistEvalCallback):
         output_key: Any = None,
         label_key: Any = None,
         in_logs: Sequence[str] = (),
-        **options: Any,
+        **options: Unpack[CallbackOptions],
     ) -> None:
         if validation_data is None:
             raise DistEvalError(
@@ -226,6 +254,9 @@ class TaskEval(DistEvalCallback):
         )
         table.data = table.data[: wandb.Table.MAX_ROWS]
         return table
+
+
+TaskEval.__signature__ = full_signature(TaskEval)
 
 
 def require(module: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,11 @@ from disteval.tasks import curves
 from disteval.tasks.base import Assessment, TaskEval, require
 from disteval.tasks.classes import by_class, check_count, checked_names, class_number
 from disteval.tasks.logits import returns_logits
+from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of, to_probabilities
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
 
 # As in Guo et al., "On Calibration of Modern Neural Networks" (2017).
 CALIBRATION_BINS = 15
@@ -49,7 +53,6 @@ class ClassificationEval(TaskEval):
         log_probabilities: Whether each sample sends the probabilities of all classes, 4 bytes for
             each, for the column `probabilities` and for PR and ROC curves. With at most `top_k`
             classes, all probabilities are sent anyway.
-        image_key: See `TaskEval`.
         options: Arguments of `TaskEval`, such as `rows` and `num_rows`, and of
             `DistEvalCallback`.
 
@@ -72,16 +75,16 @@ class ClassificationEval(TaskEval):
         top_k: int = 3,
         from_logits: bool | str = "auto",
         multi_label: bool = False,
-        image_key: Any = None,
+        *,
         log_probabilities: bool = False,
-        **options: Any,
+        **options: Unpack[TaskOptions],
     ) -> None:
         require("sklearn")
         check_choice("from_logits", from_logits, (True, False, "auto"))
         check_positive("top_k", top_k)
         check_bool("multi_label", multi_label)
         check_bool("log_probabilities", log_probabilities)
-        super().__init__(validation_data, image_key=image_key, **options)
+        super().__init__(validation_data, **options)
         self.class_names = None if class_names is None else checked_names(class_names)
         self.top_k = top_k
         self.from_logits = from_logits

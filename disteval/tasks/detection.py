@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,10 @@ from disteval.tasks import coco
 from disteval.tasks.base import Assessment, TaskEval, require
 from disteval.tasks.boxes import FORMATS, Boxes, Unit, as_boxes, padded, unpack
 from disteval.tasks.classes import by_class, checked_names
+from disteval.tasks.options import TaskOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
 
 # What a model returns for each image.
 LEAVES = ("boxes", "classes", "scores")
@@ -71,7 +75,7 @@ class DetectionEval(TaskEval):
         score_threshold: float = 0.05,
         max_boxes: int = 100,
         iou_thresholds: Sequence[float] | None = None,
-        **options: Any,
+        **options: Unpack[TaskOptions],
     ) -> None:
         require("faster_coco_eval")
         check_choice("box_format", box_format, FORMATS)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import wandb
 
 from disteval.errors import DataError
 from disteval.tasks.base import Assessment, TaskEval, evenly_spaced, require
+from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
 
 # Number of strata for `rows="stratified"`, each with as many targets.
 QUANTILES = 10
@@ -42,7 +46,7 @@ class RegressionEval(TaskEval):
         ```
     """
 
-    def __init__(self, validation_data: Any, **options: Any) -> None:
+    def __init__(self, validation_data: Any, **options: Unpack[TaskOptions]) -> None:
         require("sklearn")
         super().__init__(validation_data, **options)
 

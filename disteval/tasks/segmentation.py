@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,11 @@ from disteval.tables.wandb_private import image_masks
 from disteval.tasks.base import Assessment, TaskEval
 from disteval.tasks.classes import by_class, check_count, checked_names
 from disteval.tasks.logits import returns_logits
+from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
 
 # W&B's masks hold 8 bits. Higher classes are shown as one, but the metrics keep them apart.
 MAX_SHOWN = 255
@@ -67,7 +71,7 @@ class SegmentationEval(TaskEval):
         ignore_index: int | None = None,
         *,
         from_logits: bool | str = "auto",
-        **options: Any,
+        **options: Unpack[TaskOptions],
     ) -> None:
         check_choice("from_logits", from_logits, (True, False, "auto"))
         check_index("ignore_index", ignore_index)
