@@ -95,6 +95,8 @@ class Job:
             if backend.is_chief:
                 self.publisher.begin(self._run_identity, logs)
                 self._warn_of_runs([report.own_run for report in reports])
+            if self.session is not None:
+                self.session.check()
         self.has_begun = True
 
     def begin_epoch(self, model: Any, epoch: int) -> None:

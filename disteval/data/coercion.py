@@ -36,7 +36,9 @@ def as_source(
     Raises:
         DataError: The data cannot be evaluated.
     """
-    batch_size = 32 if batch_size is None else batch_size
+    # As Python integers, since those of NumPy may overflow.
+    batch_size = 32 if batch_size is None else int(batch_size)
+    num_samples = None if num_samples is None else int(num_samples)
     if isinstance(data, tf.data.Dataset):
         _check_kinds(data.element_spec, model)
         batched = is_batched(data.element_spec, model)
@@ -102,7 +104,7 @@ def _with_targets(data: Any, model: Any) -> tuple[Any, ...]:
             "y) or (x, y, sample_weight); several inputs or targets are a list or a dict in it."
         )
     inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
-    if isinstance(data, list) and inputs and len(tf.nest.flatten(data)) != len(inputs):
+    if isinstance(data, list) and data and inputs and len(tf.nest.flatten(data)) != len(inputs):
         raise DataError(
             "A list is x with several inputs. Received: validation_data as a list of "
             f"{len(data)} for a model with {len(inputs)} inputs. Expected: a tuple (x, y)."

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from disteval.arguments import check_callable, check_model
 from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
@@ -70,6 +72,7 @@ class Session:
         self._source: Source | None = None
         self._shares: Shares | None = None
         self._num_samples: int | None = None
+        self._error: tf.errors.OpError | None = None
 
     def config(self) -> dict[str, Any]:
         """Returns the settings that have to be equal on every rank."""
@@ -88,14 +91,22 @@ class Session:
             DataOrderError: The data comes in another order at each pass.
         """
         source = self._open(model)
-        self._num_samples = None
+        self._num_samples, self._error = None, None
         loop, metrics = self._built_loop(backend, model, source), None
         batch = source.first()
         if self._options.validate:
             metrics = loop.validation.examine(lambda: batch)
             loop.metrics = None if metrics.refused else loop.validation.metrics
         with loop.lent():
-            loop.trace(batch)
+            try:
+                loop.trace(batch)
+            except tf.errors.OpError as error:
+                if loop.metrics is None:
+                    raise
+                # Most likely labels for which there is no loss: a callback that reads them, before
+                # `check`, says so in better words.
+                self._error, loop.metrics = error, None
+                loop.trace(batch)
         return DataReport(check_passes(source, backend.rank, backend.size), metrics)
 
     def agree(self, backend: Backend, model: Any, reports: Sequence[DataReport]) -> None:
@@ -109,6 +120,11 @@ class Session:
         metrics = [report.metrics for report in reports]
         validation = self._built_loop(backend, model, self._opened()).validation
         validation.agree(metrics, self._options.validate, warns=backend.is_chief)
+
+    def check(self) -> None:
+        """Raises what the metrics of the first batch raised in `prepare`."""
+        if self._error is not None:
+            raise self._error
 
     def evaluate(
         self,
