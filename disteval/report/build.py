@@ -6,7 +6,8 @@ from pathlib import Path
 
 from disteval.arguments import check_positive
 from disteval.report.page import render
-from disteval.report.read import find_run, read_run
+from disteval.report.parts import find_run
+from disteval.report.read import read_run
 
 # W&B shows as many rows in a run's workspace.
 MAX_ROWS = 10_000

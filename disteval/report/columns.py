@@ -144,10 +144,14 @@ def class_name(cell: Any, names: Mapping[int, str]) -> str:
 
 
 def encode(column: Sequence[Any]) -> dict[str, Any]:
-    """Returns the values of a column in a form that JSON can hold, and their `kind`."""
+    """Returns the values of a column in a form that JSON can hold, and their `kind`.
+
+    The kind is `number`, `text` (also of bools), or `nested` if there are lists or media.
+    """
     if _all_fit(Role(is_number), column):
         return {"kind": "number", "values": [_number(cell) for cell in column]}
-    return {"kind": "text", "values": [None if cell is None else _text(cell) for cell in column]}
+    kind = "text" if all(cell is None or is_scalar(cell) for cell in column) else "nested"
+    return {"kind": kind, "values": [None if cell is None else _text(cell) for cell in column]}
 
 
 def _number(cell: Any) -> Any:

@@ -8,9 +8,9 @@ const OVERLAYS = { truth: /^(ground|truth|label|target)/i, prediction: /^pred/i 
 // Decodes the data that `page.py` wrote. A report has the `classes` by name, the `colors` of those
 // that are drawn into pictures, the `pictures` as [caption, URI, numbers of classes], and the `versions`.
 export function readReport(data) {
-  const byEpoch = new Set(data.versions.map((version) => version.epoch)).size === data.versions.length;
+  const axis = chooseAxis(data.versions);
   const columns = data.columns.map(decodeColumn);
-  const versions = data.versions.map((encoded) => new ShownVersion(encoded, { ...data, columns }, byEpoch));
+  const versions = data.versions.map((encoded) => new ShownVersion(encoded, { ...data, columns }, axis));
   numberEqualNames(versions);
   return { classes: data.classes, colors: data.colors, pictures: data.pictures, versions };
 }
@@ -20,7 +20,15 @@ function decodeColumn({ kind, values }) {
   return { kind, values: kind === "number" ? values.map((value) => (value === null ? null : Number(value))) : values };
 }
 
-// Two callbacks in one run log versions with equal names.
+// Returns what versions are told apart by and drawn over: "epoch", unless a part of the run logged
+// several in an epoch, else "step"; or null if a resumed run has counted its steps anew.
+function chooseAxis(versions) {
+  const evaluations = new Set(versions.map(({ part, epoch }) => `${part} ${epoch}`));
+  if (evaluations.size === versions.length) return "epoch";
+  return versions.every(({ step }, i) => i === 0 || step >= versions[i - 1].step) ? "step" : null;
+}
+
+// Two callbacks in one run log versions with equal names, and so does a resumed run.
 function numberEqualNames(versions) {
   const times = new Map();
   for (const version of versions) {
@@ -37,21 +45,21 @@ export function isFact(versions, name) {
 
 class ShownVersion {
   #data; // `classes`, `pictures` and `columns` of all versions
-  #byEpoch;
+  #axis;
   #correct; // by row
   #classes = {}; // by role and row
   #rows; // by key
 
-  constructor(encoded, data, byEpoch) {
+  constructor(encoded, data, axis) {
     Object.assign(this, encoded);
     this.#data = data;
-    this.#byEpoch = byEpoch;
-    this.name = byEpoch ? `Epoch ${this.epoch}` : `Epoch ${this.epoch}, step ${this.step}`;
+    this.#axis = axis;
+    this.name = axis === "epoch" ? `Epoch ${this.epoch}` : `Epoch ${this.epoch}, step ${this.step}`;
   }
 
   // Where the version is on the horizontal axis of a chart; null if it is not known.
   get position() {
-    return this.#byEpoch ? this.epoch : this.step;
+    return this.#axis && this[this.#axis];
   }
 
   // Returns the column with a name, or undefined.
@@ -77,6 +85,21 @@ class ShownVersion {
   get headline() {
     const known = this.#confidenceAndLoss;
     return known.length ? known : this.numbers.filter((name) => !name.includes("/")).slice(0, 3);
+  }
+
+  // Names of the numbers to show beside the prediction.
+  get beside() {
+    return this.roles.prediction ? this.headline.slice(0, 1) : this.headline;
+  }
+
+  // Names of the columns of text, bools and numbers that are not shown otherwise; numbers come after
+  // text, and those of classes, such as "iou/cat", last.
+  get remaining() {
+    const taken = new Set([...Object.values(this.roles), "epoch", "step", ...this.beside]);
+    const rank = (name) => (this.column(name).kind === "text" ? 0 : 1 + name.includes("/"));
+    return Object.keys(this.columns)
+      .filter((name) => !taken.has(name) && ["text", "number"].includes(this.column(name).kind))
+      .sort((a, b) => rank(a) - rank(b));
   }
 
   get #confidenceAndLoss() {
@@ -148,6 +171,11 @@ class ShownVersion {
       const other = prediction.values[row];
       return value === null || other === null ? null : String(value) === String(other);
     });
+  }
+
+  // Whether there is a column with a name, and a value in it.
+  isFilled(name, row) {
+    return Object.hasOwn(this.columns, name) && ![null, undefined, ""].includes(this.column(name).values[row]);
   }
 
   // Returns a cell as text.

@@ -91,6 +91,7 @@ class PageData:
         return {
             "epoch": version.metadata.get("epoch"),
             "step": version.metadata.get("step"),
+            "part": version.part,
             "best": "best" in version.aliases,
             "rows": min(num_rows, self._rows),
             "samples": version.metadata.get("samples"),

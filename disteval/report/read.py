@@ -5,24 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from disteval.errors import DistEvalError
-from disteval.report.transactions import StoredArtifact, read_artifacts, read_records
-from disteval.tables import packages
+from disteval.report.parts import Keys, Part, read_parts
+from disteval.report.transactions import LOGGED, PARTITIONED, StoredArtifact
+
+logger = logging.getLogger("disteval")
 
 PREDICTIONS = "_pred"
-# The type of the artifacts that W&B makes for tables and plots in `run.log`.
-LOGGED = "run_table"
-# The keys of a value in a run's history; several for a value in a nested dict.
-Keys = tuple[str, ...]
 EPOCH = ("eval/epoch",)
 # Where the history keeps the path of the table of `wandb.plot.confusion_matrix`.
 CONFUSION = ("eval/confusion_matrix_table", "path")
-# How the file name of a table ends. Each artifact has one table.
-TABLE, PARTITIONED = ".table.json", ".partitioned-table.json"
 
 
 @dataclasses.dataclass
@@ -30,13 +27,14 @@ class StoredVersion:
     """The predictions of one evaluation.
 
     Attributes:
-        aliases: Aliases of the artifact's version.
+        aliases: Aliases that the artifact's version has in the end.
         metadata: Its metadata; see `disteval.tables.version.Version`.
         columns: The columns of its table, joined with the columns of the ground-truth table.
         files: Where the media file of each path in a cell is.
         scalars: What the run logged as `eval/...` with this evaluation.
         confusion: Rows of truth, prediction and number of samples, over all evaluated samples, if
             the run logged them: the table may hold fewer samples.
+        part: The number of the run's part that logged it, as the run may have been resumed.
     """
 
     aliases: list[str]
@@ -45,11 +43,19 @@ class StoredVersion:
     files: Mapping[str, Path]
     scalars: dict[str, float] = dataclasses.field(default_factory=dict)
     confusion: list[list[Any]] = dataclasses.field(default_factory=list)
+    part: int = 0
 
 
 @dataclasses.dataclass
 class Run:
-    """A run and its versions, in the order in which they were logged."""
+    """A run and its versions, in the order in which they were logged.
+
+    Attributes:
+        directory: The directory that was read, of one of its parts.
+        id, name, project: What identifies it.
+        started: When it was started first.
+        versions: The versions of all its parts.
+    """
 
     directory: Path
     id: str
@@ -59,100 +65,123 @@ class Run:
     versions: list[StoredVersion]
 
 
-def find_run(directory: Path) -> Path:
-    """Returns a run's directory: the given one, or the newest below it."""
-    if any(directory.glob("*.wandb")):
-        return directory.resolve()
-    # Named by the time, as in offline-run-20260102_030405-a1b2c3d4; `latest-run` is a link.
-    runs = [path.parent for path in directory.glob("*run-[0-9]*/*.wandb")]
-    if not runs:
-        raise DistEvalError(
-            f"There is no W&B run in {directory}. Expected: the directory of a run, such as "
-            "wandb/offline-run-20260102_030405-a1b2c3d4, or one above it."
-        )
-    return max(runs, key=lambda path: path.name.partition("run-")[2]).resolve()
-
-
 def read_run(directory: Path) -> Run:
-    """Reads a run's directory.
+    """Reads the run of a directory, and what the same run left in others beside it.
 
     Raises:
-        DistEvalError: It holds no predictions, or their files have been removed.
+        DistEvalError: There are no predictions, or files of this directory have been removed.
     """
-    run = Run(directory, "", "", "", None, [])
-    history: list[dict[Keys, Any]] = []
-    for path in directory.glob("*.wandb"):
-        for record in read_records(path):
-            if record.HasField("run"):
-                run.id, run.project = record.run.run_id, record.run.project
-                run.name = record.run.display_name or run.name
-                run.started = record.run.start_time.ToDatetime(datetime.timezone.utc)
-            elif record.HasField("history"):
-                history.append(_evaluated(record.history.item))
-    artifacts = [*read_artifacts(directory), *_read_packages(directory)]
-    run.versions = _read_versions(artifacts)
-    if not run.versions:
+    parts = read_parts(directory)
+    versions: list[tuple[StoredArtifact, StoredVersion]] = []
+    newest: StoredArtifact | None = None
+    for number, part in enumerate(parts):
+        earlier, newest = newest, next(filter(_is_data, reversed(part.artifacts)), newest)
+        try:
+            found = _read_versions(part, number, earlier)
+        except DistEvalError as error:
+            if part.directory == directory.resolve():
+                raise
+            logger.warning("The predictions in %s are left out: %s", part.directory, error)
+            continue
+        _add_history([version for _, version in found], part.history, part.directory / "files")
+        versions += found
+    if not versions:
         raise DistEvalError(
             f"There are no predictions in {directory}. Expected: a run with WANDB_MODE=offline, "
             "or one whose DistEvalCallback was constructed with keep_local=True."
         )
-    _add_history(run.versions, history, directory / "files")
-    return run
+    known = [part.run for part in parts if part.run is not None]
+    names = [run.display_name for run in known if run.display_name]
+    return Run(
+        directory,
+        known[-1].run_id if known else "",
+        names[-1] if names else "",
+        known[-1].project if known else "",
+        next((part.started for part in parts if part.started), None),
+        _merge(versions),
+    )
 
 
-def _evaluated(items: Iterable[Any]) -> dict[Keys, Any]:
-    """Returns the values of a row of the history whose names begin with `eval/`."""
-    texts = {(i.key,) if i.key else tuple(i.nested_key): i.value_json for i in items}
-    return {keys: json.loads(texts[keys]) for keys in texts if keys[0].startswith("eval/")}
+def _is_data(artifact: StoredArtifact) -> bool:
+    """Whether an artifact holds the ground truth."""
+    is_prediction = artifact.name.endswith(PREDICTIONS)
+    return artifact.table_path is not None and artifact.type != LOGGED and not is_prediction
 
 
-def _read_packages(directory: Path) -> list[StoredArtifact]:
-    """Returns the artifacts that an online run kept, or could not upload yet."""
-    artifacts = []
-    data: dict[tuple[Path, str], dict[str, Path]] = {}
-    for folder, package in sorted(_find_packages(directory), key=lambda f: (f[0], f[1].name)):
-        known, root = package.description, package.directory / "files"
-        files = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
-        if package.is_data:
-            data[folder, package.name] = files
-        there = data.get((folder, package.data or ""), {})
-        files |= {path: there[source] for path, source, _ in known["references"] if source in there}
-        named = {key: known[key] for key in ("name", "type", "aliases", "metadata")}
-        references = [path for path, _, _ in known["references"]]
-        artifacts.append(StoredArtifact(**named, files=files, references=references))
-    return artifacts
+def _read_versions(
+    part: Part, number: int, newest: StoredArtifact | None
+) -> list[tuple[StoredArtifact, StoredVersion]]:
+    """Returns the predictions of a part, joined with the ground truth that they refer to.
 
-
-def _find_packages(directory: Path) -> Iterator[tuple[Path, packages.Package]]:
-    """Yields each package, kept or not uploaded, with the folder to which it was written."""
-    for path in directory.rglob(packages.DESCRIPTION):
-        folder = path.parent.parent
-        package = packages.Package(path.parent)
-        yield (folder.parent if folder.name == packages.KEPT else folder), package
-
-
-def _read_versions(artifacts: Iterable[StoredArtifact]) -> list[StoredVersion]:
-    versions = []
-    data, data_columns = None, {}  # type: StoredArtifact | None, dict[str, list[Any]]
-    for artifact in artifacts:
-        path = _table_path(artifact)
-        if path is None or artifact.type == LOGGED:
+    Args:
+        part: The part.
+        number: Its number.
+        newest: The newest ground truth of earlier parts.
+    """
+    versions, num_lost = [], 0
+    data_columns: dict[int, dict[str, list[Any]]] = {}
+    for artifact in part.artifacts:
+        path = artifact.table_path
+        if _is_data(artifact):
+            newest = artifact
+        if path is None or not artifact.name.endswith(PREDICTIONS):
             continue
-        if artifact.name.endswith(PREDICTIONS):
-            columns, rows = _read_table(artifact, path)
-            _join(columns, rows, data_columns)
-            # The files of cells that were joined are in the data artifact.
-            files = {**(data.files if data else {}), **artifact.files}
-            versions.append(StoredVersion(artifact.aliases, artifact.metadata, columns, files))
-        else:
-            data, data_columns = artifact, _read_table(artifact, path)[0]
+        columns, rows = _read_table(artifact, path)
+        num_lost += bool(artifact.lost)
+        # A table without pictures need not refer to anything.
+        data = artifact.data or (None if artifact.lost else newest)
+        if data is None and rows is not None:
+            raise DistEvalError(
+                f"The ground truth of a table is not on this machine: {artifact.files[path]}. "
+                "Expected: the directories of all parts of the run, beside each other."
+            )
+        if data is not None:
+            if id(data) not in data_columns:
+                data_columns[id(data)] = _read_data(data)
+            _join(columns, rows, data_columns[id(data)])
+        # The files of cells that were joined are in the data artifact.
+        files = {**(data.files if data is not None else {}), **artifact.files}
+        version = StoredVersion(artifact.aliases, artifact.metadata, columns, files, part=number)
+        versions.append((artifact, version))
+    if num_lost:
+        logger.warning(
+            "%d tables in %s are shown without their ground truth, which is not on this machine.",
+            num_lost, part.directory,
+        )  # fmt: skip
     return versions
 
 
-def _table_path(artifact: StoredArtifact) -> str | None:
-    """Returns the path of the artifact's own table, as opposed to tables that it refers to."""
-    names = [p for p in artifact.files if p.endswith((TABLE, PARTITIONED)) and "/" not in p]
-    return names[0] if names else None
+def _merge(found: Iterable[tuple[StoredArtifact, StoredVersion]]) -> list[StoredVersion]:
+    """Returns versions as W&B keeps them: equal ones once, and an alias at the newest one."""
+    kept: list[tuple[StoredArtifact, StoredVersion]] = []
+    for artifact, version in found:
+        same = next((v for a, v in kept if _are_equal((a, v), (artifact, version))), None)
+        for _, other in kept:
+            other.aliases = [alias for alias in other.aliases if alias not in version.aliases]
+        if same is None:
+            kept.append((artifact, version))
+        else:
+            same.aliases = [*same.aliases, *version.aliases]
+    return [version for _, version in kept]
+
+
+def _are_equal(
+    one: tuple[StoredArtifact, StoredVersion], other: tuple[StoredArtifact, StoredVersion]
+) -> bool:
+    """Whether two tables of an epoch are one version. Other epochs may predict the same."""
+    epochs = [version.metadata.get("epoch") for _, version in (one, other)]
+    # Comparing contents may read files, so it comes last.
+    return (
+        one[0].name == other[0].name
+        and epochs[0] == epochs[1]
+        and one[0].content == other[0].content
+    )
+
+
+def _read_data(artifact: StoredArtifact) -> dict[str, list[Any]]:
+    """Returns the columns of the ground truth."""
+    assert artifact.table_path is not None
+    return _read_table(artifact, artifact.table_path)[0]
 
 
 def _read_table(
@@ -190,6 +219,8 @@ def _join(
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
+    except ValueError as error:
+        raise DistEvalError(f"A table of the run is damaged: {path} ({error}).") from None
     except FileNotFoundError:
         raise DistEvalError(
             f"A table of the run is no longer on this machine: {path}. W&B stages the tables of an "

@@ -4,30 +4,52 @@ import { isFact } from "./data.js";
 import { element } from "./elements.js";
 import { spaced } from "./text.js";
 
-const MAX_FACTS = 3; // columns without a role on a card
+const MAX_FACTS = 5; // columns without a role on a card
 const PIXEL_ART = 64; // pictures of at most this width are enlarged without smoothing
 
 // Draws a card for each row of the first version; `open(key)` is called to show a sample's details.
 export function drawSamples(grid, rows, choice, report, open) {
-  const cards = rows.map((row) => sampleCard(row, choice, report, open));
+  const names = listedColumns(choice.first, report.versions);
+  const cards = rows.map((row) => sampleCard(row, names, choice, report, open));
   grid.classList.toggle("wide", cards.some((card) => card.querySelectorAll(".picture").length !== 1));
   grid.replaceChildren(...cards);
 }
 
-function sampleCard(row, { first, second }, report, open) {
+// Returns the names of the columns that cards list: first what describes the samples, in all versions.
+function listedColumns(version, versions) {
+  const rank = (name) => (isFact(versions, name) ? 0 : 1);
+  return version.remaining.sort((a, b) => rank(a) - rank(b));
+}
+
+function sampleCard(row, names, { first, second }, report, open) {
   const key = first.key(row);
   const shown = [[first, row], [second, second?.rowOf(key)]].filter(([version]) => version);
   const pictures = drawPictures(shown, report);
-  const isShownFact = (name) => isFact(report.versions, name);
-  const names = pictures.length ? [] : first.others.filter(isShownFact).slice(0, MAX_FACTS);
-  const facts = names.flatMap((name) => fact(name, first.text(name, row)));
+  const filled = names.filter((name) => shown.some(([version, at]) => version.isFilled(name, at)));
+  const listed = filled.slice(0, MAX_FACTS);
+  const differ = (name) => new Set(shown.filter(([, at]) => at !== undefined).map(([version, at]) => cell(version, name, at))).size > 1;
+  const facts = listed.filter((name) => !differ(name)).flatMap((name) => fact(name, first.text(name, row)));
   const truth = first.roles.truth ? fact("Truth", first.text(first.roles.truth, row)) : [];
   const button = { type: "button", class: "pictures", "aria-label": `Details of sample ${key}`, onclick: () => open(key) };
   const inside = pictures.length ? pictures : [element("span", { class: "muted" }, `Sample ${key}`)];
   return element("article", { class: "card sample" },
     element("button", button, ...inside),
     element("dl", {}, ...facts, ...truth),
-    ...shown.map(([version, at]) => predictionLine(version, at, Boolean(second))));
+    ...shown.flatMap(([version, at]) => [
+      predictionLine(version, at, Boolean(second)),
+      at === undefined ? null : ownFacts(version, at, listed.filter(differ)),
+    ]),
+    filled.length > MAX_FACTS ? element("button", { type: "button", class: "more", onclick: () => open(key) }, `${filled.length - MAX_FACTS} more`) : null);
+}
+
+// Draws what only one of two versions says of a sample; nothing if they agree.
+function ownFacts(version, row, names) {
+  return names.length ? element("dl", {}, ...names.flatMap((name) => fact(name, cell(version, name, row)))) : null;
+}
+
+// Returns a cell as text, also of a column that only other versions have.
+function cell(version, name, row) {
+  return Object.hasOwn(version.columns, name) ? version.text(name, row) : "–";
 }
 
 // Draws the pictures of the rows in `shown`, given as [version, row]. Two versions share a picture
@@ -77,8 +99,7 @@ function mark(isCorrect) {
 function predictionLine(version, row, isNamed) {
   if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
   const { prediction, confidence } = version.roles;
-  const names = prediction ? version.headline.slice(0, 1) : version.headline;
-  const numbers = names.map((name) => element("span", { class: "number", title: name },
+  const numbers = version.beside.map((name) => element("span", { class: "number", title: name },
     name === confidence ? null : element("small", {}, `${spaced(name)} `), version.text(name, row)));
   const isNumber = prediction && version.column(prediction).kind === "number";
   const line = element("p", { class: prediction ? "prediction" : "prediction numbers-only" },
@@ -101,8 +122,8 @@ export function sampleDetails(key, { first, second }, report) {
   const at = report.versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
   const [version, row] = at.find(([candidate]) => candidate === first) ?? at[0];
   const pictured = [[version, row], [second, second?.rowOf(key)]].filter(([, there]) => there !== undefined);
-  const named = ["truth", ...version.others].map((name) => version.roles[name] ?? name);
-  const facts = named.filter((name) => name in version.columns).flatMap((name) => fact(name, version.text(name, row)));
+  const named = [version.roles.truth, ...version.others].filter((name) => name !== undefined);
+  const facts = named.flatMap((name) => fact(name, version.text(name, row)));
   return [
     element("div", { class: "pictures" }, ...drawPictures(pictured, report, true)),
     element("dl", {}, ...facts),
@@ -118,5 +139,5 @@ function historyTable(at, shown, chosen) {
     ...at.map(([version, row]) => element("tr", { class: version === chosen ? "chosen" : "" },
       element("th", { scope: "row" }, version.name.replaceAll(" ", "\u00a0")),
       element("td", {}, mark(version.isCorrect(row)) ?? ""),
-      ...columns.map((name) => element("td", {}, name in version.columns ? version.text(name, row) : "–")))));
+      ...columns.map((name) => element("td", {}, cell(version, name, row))))));
 }

@@ -8,21 +8,37 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import gzip
+import hashlib
 import json
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
+from disteval.errors import DistEvalError
 from disteval.tables.wandb_private import Record, artifacts_cache_dir
 
+MAGIC = b":W&B"
 FILE_HEADER = 7
 BLOCK = 32768
 RECORD_HEADER = struct.Struct("<IHB")  # checksum, length, kind
 WHOLE, LAST = 1, 4  # the kinds of blocks that end a record; other kinds begin or continue it
 
 CLIENT_URL = "wandb-client-artifact://"
+# The type of the artifacts that W&B makes for tables and plots in `run.log`.
+LOGGED = "run_table"
+# How the file name of a table ends. Each artifact has one table.
+TABLE, PARTITIONED = ".table.json", ".partitioned-table.json"
+
+
+class Link(NamedTuple):
+    """A reference to a file of another artifact, by the only ID that it has before its upload."""
+
+    client: str
+    path: str
 
 
 @dataclasses.dataclass
@@ -36,6 +52,11 @@ class StoredArtifact:
         metadata: Its metadata.
         files: Where the file of each path in the manifest is, including files of other artifacts.
         references: The paths of the manifest that refer to other artifacts or URLs.
+        digests: The digest of each path whose file need not be read for it.
+        client: Its client ID; empty if nothing refers to it by that.
+        links: What its references to other artifacts of the run refer to, by path.
+        data: The artifact with the ground truth that it refers to, once it is known.
+        lost: The paths whose files other artifacts hold that are not on this machine.
     """
 
     name: str
@@ -44,52 +65,96 @@ class StoredArtifact:
     metadata: dict[str, Any]
     files: dict[str, Path]
     references: list[str]
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    client: str = ""
+    links: dict[str, Link] = dataclasses.field(default_factory=dict)
+    data: StoredArtifact | None = None
+    lost: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def table_path(self) -> str | None:
+        """The path of its own table, as opposed to tables that it refers to."""
+        names = [p for p in self.files if p.endswith((TABLE, PARTITIONED)) and "/" not in p]
+        return names[0] if names else None
+
+    @functools.cached_property
+    def content(self) -> dict[str, str]:
+        """The digest of each path: two artifacts of one name with equal ones are one version."""
+        unread = {path: _md5(self.files[path]) for path in self.files if path not in self.digests}
+        return self.digests | unread
 
 
 def read_records(path: Path) -> Iterator[Any]:
-    """Yields the complete records of a `.wandb` file, to which a run may still be writing."""
-    data = path.read_bytes()
+    """Yields the complete records of a `.wandb` file, to which a run may still be writing.
+
+    Raises:
+        DistEvalError: The file cannot be read, or is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DistEvalError(
+            f"The log of a run cannot be read: {path} ({error.strerror})."
+        ) from None
+    if not data.startswith(MAGIC[: len(data)]):
+        raise _damaged(path, 0)
     position, record = FILE_HEADER, b""
     while position + RECORD_HEADER.size <= len(data):
         rest_of_block = BLOCK - position % BLOCK
         if rest_of_block < RECORD_HEADER.size:  # the rest is filled with zeros
             position += rest_of_block
             continue
-        _, length, kind = RECORD_HEADER.unpack_from(data, position)
-        position += RECORD_HEADER.size
-        if position + length > len(data):
+        checksum, length, kind = RECORD_HEADER.unpack_from(data, position)
+        start, position = position + RECORD_HEADER.size, position + RECORD_HEADER.size + length
+        # A machine that went down may leave a part of the last record, or zeros in place of it.
+        if position > len(data) or (checksum, length, kind) == (0, 0, 0):
             return
-        record += data[position : position + length]
-        position += length
+        piece = data[start:position]
+        if zlib.crc32(piece, zlib.crc32(bytes([kind]))) != checksum:
+            raise _damaged(path, start)
+        record += piece
         if kind in (WHOLE, LAST):
             yield Record.FromString(record)
             record = b""
 
 
+def _damaged(path: Path, position: int) -> DistEvalError:
+    return DistEvalError(
+        f"The log of a run is damaged: {path}, at byte {position}. Expected: as W&B wrote it."
+    )
+
+
 def read_artifacts(run_directory: Path) -> list[StoredArtifact]:
     """Returns the artifacts of an offline run, in the order in which they were logged."""
-    artifacts: list[StoredArtifact] = []
-    by_client: dict[str, StoredArtifact] = {}
-    for path in run_directory.glob("*.wandb"):
-        for record in read_records(path):
-            if record.HasField("artifact"):
-                artifact = _stored(record.artifact, by_client)
-                artifacts.append(artifact)
-                by_client[record.artifact.client_id] = artifact
+    artifacts = [
+        stored_artifact(record.artifact)
+        for path in run_directory.glob("*.wandb")
+        for record in read_records(path)
+        if record.HasField("artifact")
+    ]
+    follow_links(artifacts)
     return artifacts
 
 
-def _stored(artifact: Any, by_client: dict[str, StoredArtifact]) -> StoredArtifact:
+def stored_artifact(artifact: Any) -> StoredArtifact:
+    """Returns the artifact of a record, without files of other artifacts.
+
+    Raises:
+        DistEvalError: Its manifest is not on this machine.
+    """
     files: dict[str, Path] = {}
+    digests: dict[str, str] = {}
     references: list[str] = []
+    links: dict[str, Link] = {}
     for path, digest, ref, local_path in _entries(artifact.manifest):
+        digests[path] = digest
         if not ref:
             files[path] = _locate(local_path, digest)
             continue
         references.append(path)
-        client, _, target = ref.removeprefix(CLIENT_URL).partition("/")
-        if client in by_client and target in by_client[client].files:
-            files[path] = by_client[client].files[target]
+        if ref.startswith(CLIENT_URL):
+            client, _, target = ref.removeprefix(CLIENT_URL).partition("/")
+            links[path] = Link(client, target)
     return StoredArtifact(
         artifact.name,
         artifact.type,
@@ -97,7 +162,26 @@ def _stored(artifact: Any, by_client: dict[str, StoredArtifact]) -> StoredArtifa
         json.loads(artifact.metadata or "{}"),
         files,
         references,
+        digests,
+        artifact.client_id,
+        links,
     )
+
+
+def follow_links(artifacts: Iterable[StoredArtifact]) -> None:
+    """Adds to each artifact the files of others, given in the order in which they were logged."""
+    artifacts = list(artifacts)
+    by_client = {artifact.client: artifact for artifact in artifacts if artifact.client}
+    for artifact in artifacts:
+        for path, link in artifact.links.items():
+            source = by_client.get(link.client)
+            if source is None:
+                artifact.lost.append(path)
+                continue
+            if link.path in source.files:  # it may be a URL there
+                artifact.files[path] = source.files[link.path]
+            if source.type != LOGGED and source.table_path is not None:
+                artifact.data = artifact.data or source
 
 
 def _entries(manifest: Any) -> Iterator[tuple[str, str, str, str]]:
@@ -105,10 +189,25 @@ def _entries(manifest: Any) -> Iterator[tuple[str, str, str, str]]:
     for entry in manifest.contents:
         yield entry.path, entry.digest, entry.ref, entry.local_path
     if manifest.manifest_file_path:  # of more than 100,000 entries
-        with gzip.open(manifest.manifest_file_path, "rt") as lines:
+        with _open_manifest(manifest.manifest_file_path) as lines:
             for known in map(json.loads, lines):
                 ref, local_path = known.get("ref") or "", known.get("local_path") or ""
                 yield known["path"], known["digest"], ref, local_path
+
+
+def _open_manifest(path: str) -> IO[str]:
+    try:
+        return gzip.open(path, "rt")
+    except FileNotFoundError:
+        raise DistEvalError(
+            f"The list of an artifact's files is no longer on this machine: {path}."
+        ) from None
+
+
+def _md5(path: Path) -> str:
+    """Returns the digest of a file as W&B writes it; of no file if it is gone."""
+    content = path.read_bytes() if path.is_file() else b""
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 
 def _locate(local_path: str, digest: str) -> Path:

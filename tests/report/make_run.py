@@ -33,6 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--first-epoch", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the predictions")
+    parser.add_argument("--notes", type=json.loads, default=[], help="for a column of text")
+    parser.add_argument("--id", help="of a run that may be there already")
     parser.add_argument("--size", type=int, default=48)
     parser.add_argument("--reference", choices=["media", "row"], default="media")
     parser.add_argument(
@@ -45,14 +49,17 @@ def main() -> None:
     random = np.random.default_rng(0)
     names = np.array(args.names, object)
     labels = random.integers(0, len(names), args.rows)
-    run = wandb.init(project="shapes", mode=args.mode)
+    resume = None if args.id is None else "allow"
+    run = wandb.init(project="shapes", mode=args.mode, id=args.id, resume=resume)
     log = TableLog(run, Worker("writer", asynchronous=False), keep_local=args.keep_local)
     noise = random.normal(0, 8, (args.size, args.size, 3))
-    data = wandb.Table(["index", "image", "label"])
+    data = wandb.Table(["index", "image", "label"] + ["note"] * bool(args.notes))
     for index, label in enumerate(labels.tolist()):
-        data.add_data(index, wandb.Image(draw(label, noise, random)), names[label])
+        note = args.notes[index % len(args.notes) :][:1] if args.notes else []
+        data.add_data(index, wandb.Image(draw(label, noise, random)), names[label], *note)
     log.log_data(data, "val", "dataset", "val_data")
-    for epoch in range(args.epochs):
+    for epoch in range(args.first_epoch, args.epochs):
+        random = np.random.default_rng([args.seed, epoch])
         share = 1 - 0.6 / (epoch + 1)  # of samples that are right, growing
         wrong = random.uniform(size=args.rows) > share
         predicted = np.where(wrong, (labels + 1) % len(names), labels)
@@ -70,11 +77,12 @@ def main() -> None:
         logs = {"loss": 1 / (epoch + 1), "accuracy": share - 0.05}
         logs |= {"val_loss": 1.2 / (epoch + 1), "val_accuracy": share}
         of_classes = {f"eval/recall/{name}": share for name in names}
-        run.log({"eval/epoch": epoch, "eval/samples_per_sec": 1000.0 + epoch, **of_classes})
+        speed = 1000.0 + epoch + 100 * args.seed
+        run.log({"eval/epoch": epoch, "eval/samples_per_sec": speed, **of_classes})
         metadata = {"epoch": epoch, "step": 10 * epoch, "logs": logs, "samples": args.rows}
-        log.log_predictions(
-            table, "evaluation", "eval_data", ["latest", f"epoch_{epoch}"], metadata
-        )
+        # Each epoch is better than those before.
+        aliases = ["latest", f"epoch_{epoch}", "best"]
+        log.log_predictions(table, "evaluation", "eval_data", aliases, metadata)
     run.finish()
 
 

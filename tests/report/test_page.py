@@ -184,6 +184,31 @@ def test_details_tell_all_epochs(
     assert not dialog.is_visible()
 
 
+def test_columns_of_the_users_own_are_on_the_cards(
+    show: Callable[[Path], Page], tmp_path: Path
+) -> None:
+    notes = ["by Ada", HOSTILE[0], ""]
+    run = log_run(tmp_path, "--rows", 9, "--notes", json.dumps(notes), "--reference", "row")
+    page = show(build_report(run, tmp_path / "report.html"))
+    cards = page.locator(".sample")
+    shown_notes = [
+        dict(zip(card.locator("dt").all_text_contents(), card.locator("dd").all_text_contents(),
+                 strict=True)).get("note")
+        for card in cards.all()
+    ]  # fmt: skip
+    assert shown_notes == ["by Ada", HOSTILE[0], None] * 3, "an empty cell takes no line"
+    cards.nth(1).locator("button.pictures").click()
+    assert HOSTILE[0] in page.locator("#details dd").all_text_contents()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_one_version_is_marked_as_the_best(
+    show: Callable[[Path], Page], shapes: tuple[Path, list[StoredVersion]]
+) -> None:
+    options = show(shapes[0]).locator("#first option").all_inner_texts()
+    assert options == ["Epoch 0", "Epoch 1", "Epoch 2 (best)"]
+
+
 def test_hostile_names_stay_text(show: Callable[[Path], Page], tmp_path: Path) -> None:
     run = log_run(tmp_path, "--names", json.dumps(HOSTILE))
     page = show(build_report(run, tmp_path / "report.html"))

@@ -11,7 +11,8 @@ import pytest
 
 from disteval.errors import DistEvalError
 from disteval.report.build import build_report
-from disteval.report.read import find_run, read_run
+from disteval.report.parts import find_run
+from disteval.report.read import read_run
 from disteval.tables import packages
 from multiproc.running import BIN, check
 from report.running import HERE, TOP, log_run, read_page

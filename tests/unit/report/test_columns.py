@@ -76,7 +76,8 @@ def test_cells() -> None:
     }
     others = ["a" * 1000, [0.123456789, "b"], {"_type": "audio-file", "path": "x.wav"}, None, {}]
     encoded = encode(others)
-    assert encoded["kind"] == "text"
+    assert encoded["kind"] == "nested"
+    assert encode(["a", None, True])["kind"] == "text"
     assert encoded["values"] == [
         "a" * (MAX_TEXT - 1) + "…", "0.12346, b", "x.wav", None, "{}",
     ]  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from disteval.report.read import Run, StoredVersion, _add_history, _join, read_run
+from unit.report.offline import LABELS, keep_part, log_part
 
-from disteval.errors import DistEvalError
-from disteval.report.read import StoredVersion, _add_history, _join, find_run
+FIRST, SECOND = "20260102_030405", "20260102_040506"
 
 
 def version(epoch: int) -> StoredVersion:
@@ -47,10 +47,48 @@ def test_rows_are_joined_by_the_foreign_key_or_in_order() -> None:
     assert "label" not in chosen
 
 
-def test_the_newest_run_is_found_by_its_time(tmp_path: Path) -> None:
-    for name in ("offline-run-20260102_030405-b", "run-20260102_030406-a"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x.wandb").touch()
-    assert find_run(tmp_path).name == "run-20260102_030406-a"
-    with pytest.raises(DistEvalError, match="no W&B run"):
-        find_run(tmp_path / "nothing")
+def scores(run: Run) -> list[tuple[int, list[float], float]]:
+    """Returns the epoch of each version, its scores, and the loss that was logged with it."""
+    return [(v.metadata["epoch"], v.columns["score"], v.scalars["eval/loss"]) for v in run.versions]
+
+
+def test_a_resumed_run_is_one_run(folder: Path) -> None:
+    first, data = log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]})
+    # Epoch 1 is evaluated again, with another result; the second part refers to the first one's
+    # ground truth.
+    second, _ = log_part(SECOND, {1: [0.5, 0.6], 2: [0.7, 0.8]}, data=data)
+    log_part(SECOND, {9: [0.9, 0.9]}, run_id="other")
+    expected = [
+        (0, [0.1, 0.2], 0.1), (1, [0.3, 0.4], 0.3), (1, [0.5, 0.6], 0.5), (2, [0.7, 0.8], 0.7),
+    ]  # fmt: skip
+    for directory in (first, second):
+        run = read_run(directory)
+        assert (run.id, run.project) == ("resumed", "p")
+        assert scores(run) == expected
+        assert all(version.columns["label"] == LABELS for version in run.versions)
+        assert [version.part for version in run.versions] == [0, 0, 1, 1]
+
+
+def test_one_version_is_the_best_and_one_the_latest(folder: Path) -> None:
+    """All were logged as the best when they were; W&B moves an alias to the newest one."""
+    log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]})
+    directory, _ = log_part(SECOND, {2: [0.5, 0.6]})
+    aliases = [set(version.aliases) for version in read_run(directory).versions]
+    assert aliases == [{"epoch_0"}, {"epoch_1"}, {"latest", "epoch_2", "best"}]
+
+
+def test_no_version_comes_twice(folder: Path) -> None:
+    first, data = log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]})
+    log_part(SECOND, {1: [0.3, 0.4], 2: [0.3, 0.4]}, data=data)
+    versions = read_run(first).versions
+    assert [version.metadata["epoch"] for version in versions] == [0, 1, 2]
+    assert [version.columns["score"] for version in versions] == [[0.1, 0.2], *[[0.3, 0.4]] * 2]
+
+
+def test_parts_that_online_runs_kept(folder: Path) -> None:
+    parts = [log_part(time, {})[0] for time in (FIRST, SECOND)]
+    keep_part(parts[0], {0: [0.1, 0.2]})
+    keep_part(parts[1], {1: [0.3, 0.4]})
+    versions = read_run(parts[0]).versions
+    assert [version.columns["score"] for version in versions] == [[0.1, 0.2], [0.3, 0.4]]
+    assert [version.columns["label"] for version in versions] == [LABELS, LABELS]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import wandb
 
-from disteval.report.read import find_run, read_run
+from disteval.report.parts import find_run
+from disteval.report.read import read_run
 from disteval.report.transactions import read_artifacts, read_records
 
 
