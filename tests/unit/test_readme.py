@@ -42,6 +42,10 @@ def test_contributing_names_every_room() -> None:
     assert rooms <= set(CODE.findall(CONTRIBUTING.read_text()))
 
 
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_text().splitlines()) <= 200
+
+
 def test_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
     # Padded with empty lines, so that a traceback shows the line numbers of the README.
     script = ""

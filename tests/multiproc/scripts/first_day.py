@@ -169,6 +169,15 @@ def a_learning_rate_that_differs_is_named() -> None:
     assert "DistributedGradientTape" not in message, "the user has done that already"
 
 
+def the_average_of_horovod_raises() -> None:
+    """As the README says: under Keras 3, metrics cannot be averaged by Horovod's callback."""
+    from horovod.tensorflow.keras.callbacks import MetricAverageCallback
+
+    with pytest.raises((AttributeError, TypeError)) as info:
+        network().fit(X, Y, verbose=0, callbacks=[MetricAverageCallback()])
+    print(f"rank {rank}: MetricAverageCallback: {info.value!r}")
+
+
 if __name__ == "__main__":
     a_job_without_init_is_an_error()
     replicas.start()
@@ -181,4 +190,5 @@ if __name__ == "__main__":
     evaluate_of_keras_on_every_rank()
     a_wrong_call_on_one_rank_is_an_error_on_both()
     a_learning_rate_that_differs_is_named()
+    the_average_of_horovod_raises()
     print("all passed")
