@@ -277,8 +277,11 @@ def test_ranks_at_different_steps_need_not_wait_for_each_other() -> None:
 def test_a_rank_that_says_nothing_is_missed() -> None:
     meeting = Meeting(2)
     mine = meeting.join(0, timeout=0.2)
-    with pytest.raises(ReplicaError, match=r"no answer in here .*timeout=0\.2.*\['here'\]"):
+    with pytest.raises(ReplicaError, match=r"no answer in here .*timeout=0\.2.*\['here'\]") as info:
         mine.conclude(None)
+    assert "A silent rank most likely has no such callback: construct it on every" in str(
+        info.value
+    )
     meeting.abandon()
 
 

@@ -81,6 +81,25 @@ def test_horovod_has_to_be_initialized_or_built() -> None:
         disteval.get_backend("horovod")
 
 
+@pytest.mark.parametrize("size", ["2", "64"])
+def test_a_rank_of_horovodrun_has_to_be_initialized(
+    size: str, mirrored: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOROVOD_SIZE", size)
+    told = rf"`horovodrun` started\. Received: backend=\"auto\" with {size} ranks.*`hvd\.init\(\)`"
+    for model in (None, mirrored):
+        with pytest.raises(DistEvalError, match=rf"{told}.*backend=\"single\""):
+            disteval.get_backend(model=model)
+    assert disteval.get_backend("single").name == "single"
+    assert disteval.get_backend("mirrored", model=mirrored).name == "mirrored"
+
+
+@pytest.mark.parametrize("size", ["1", "", "two"])
+def test_a_job_of_one_rank_needs_no_horovod(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOROVOD_SIZE", size)
+    assert disteval.get_backend().name == "single"
+
+
 # The values of the facts of a rule that are not fixed by it, in the order of its fields.
 FACTS: dict[str, tuple[Any, ...]] = {
     "backend": NAMES,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from disteval.data.consistency import check_length, check_passes, check_ranks
 from disteval.errors import DataOrderError
 from sample_data import Batches, striped
 
+keras = tf.keras
 X = np.arange(900, dtype=np.float32).reshape(300, 3)
 Y = np.arange(300) % 5
 DATASET = tf.data.Dataset.from_tensor_slices((X, Y))
@@ -104,6 +107,30 @@ UNSTEADY: dict[str, Callable[[], Any]] = {
 def test_data_that_differ_between_passes_are_found(make: Callable[[], Any]) -> None:
     with pytest.raises(DataOrderError, match=r"at each pass.*`dataset.shuffle\(...\)` in it"):
         order(make())
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_directory_of_images_is_shuffled_by_default(mapped: bool, tmp_path: Path) -> None:
+    for i in range(40):
+        folder = tmp_path / f"class_{i % 2}"
+        folder.mkdir(exist_ok=True)
+        keras.utils.save_img(folder / f"{i}.png", np.full((4, 4, 1), i, np.uint8), scale=False)
+    read = functools.partial(
+        keras.utils.image_dataset_from_directory, tmp_path, seed=1, validation_split=0.5,
+        image_size=(4, 4), batch_size=4, verbose=False,
+    )  # fmt: skip
+    told = "It comes from a function like `keras.utils.image_dataset_from_directory`"
+    given = read(subset="validation")
+    if mapped:  # Keras' attributes are gone
+        given, told = (
+            given.map(lambda x, y: (x / 255, y)),
+            r"`dataset.shuffle\(...\)` in it.*image_d",
+        )
+    with pytest.raises(DataOrderError, match=rf'{told}.*shuffle=False.*subset="both"'):
+        order(given)
+    # What the message advises.
+    assert order(read(subset="validation", shuffle=False))
+    assert order(read(subset="both")[1])
 
 
 def test_another_order_of_rows_has_another_digest() -> None:
