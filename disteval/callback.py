@@ -214,8 +214,9 @@ class DistEvalCallback(TableCallback):
                     print(evaluate.evaluate(model, epoch))
             ```
         """
-        check_model(model)
-        check_count("epoch", epoch)
+        with self._job.failing_together():
+            check_model(model)
+            check_count("epoch", epoch)
         self.model = model
         if not self._job.has_begun:
             self._job.begin(model, logs)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
+from disteval.errors import DistEvalError
 from disteval.inference.session import DataReport, Session
 from disteval.schedule import Schedule
 from disteval.tables.publisher import Publisher, own_run, run_identity
@@ -148,6 +150,15 @@ class Job:
             self.publisher.finish()
         # The other ranks do not wait for uploads whose failures are only warned about.
         self.publisher.drain()
+
+    @contextlib.contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Raises an error of a block on all ranks, which may be in any other collective."""
+        try:
+            yield
+        except DistEvalError as error:
+            with self._backend_of(None).together("the start of an evaluation"):
+                raise error
 
     def _backend_of(self, model: Any) -> Backend:
         return get_backend(self.backend, model=model, timeout=self.timeout)

@@ -124,5 +124,10 @@ def _read(run: wandb.Run) -> dict[str, float]:
         started, _, run_id = path.parents[1].name.partition("run-")[2].partition("-")
         if run_id == run.id:
             found[started, path.parents[1].name] = path
-    values: dict[str, float] = json.loads(found[max(found)].read_text()) if found else {}
-    return values
+    if not found:
+        return {}
+    try:
+        return {name: float(v) for name, v in json.loads(found[max(found)].read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        logger.warning("%s is damaged, and ignored (%s).", found[max(found)], error)
+        return {}

@@ -107,16 +107,21 @@ def changed(y: np.ndarray, value: Any) -> np.ndarray:
     return y
 
 
+def named(value: Any) -> str:
+    """Returns a value for the name of a test, which has to be the same in each process."""
+    return type(value).__name__ if isinstance(value, set | Iterator) else repr(value)[:30]
+
+
 ONE_HOT = np.eye(3)[Y]
 MASKS = np.zeros((6, 8, 8), np.int64)
 WRONG: list[tuple[str, Callable[[], Any], str]] = [
     # Columns.
-    *((f"data columns {c!r:.20}", functools.partial(callback, c, ["y"]), "`data_table_columns`")
+    *((f"data columns {named(c)}", functools.partial(callback, c, ["y"]), "`data_table_columns`")
       for c in ("image", None, [], (n for n in "ab"), ["a", "a"], [1], {"a"}, 3, [["a"]], b"a")),
-    *((f"pred columns {c!r:.20}", functools.partial(callback, ["x"], c), "`pred_table_columns`")
+    *((f"pred columns {named(c)}", functools.partial(callback, ["x"], c), "`pred_table_columns`")
       for c in ("score", None, [], iter(["a"]), ["a", "b", "a"], [None], {"a": 1}, np.array("a"))),
     # Options of the callback.
-    *((f"{name}={value!r:.30}", functools.partial(callback, **{name: value}), f"`{name}`")
+    *((f"{name}={named(value)}", functools.partial(callback, **{name: value}), f"`{name}`")
       for name, values in {
           "num_samples": (0, -1, 1.5, "5", True, [5], np.nan),
           "batch_size": (0, -3, 2.5, "32", False, np.array([1, 2])),
@@ -166,7 +171,7 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     )),
     # What all ready-made evaluators check.
     ("no data", lambda: RegressionEval(None), "There is no data"),
-    *((f"{name}={value!r:.30}",
+    *((f"{name}={named(value)}",
        functools.partial(RegressionEval, (X, X), **{"rows": "worst", "num_rows": 3, name: value}),
        f"`{name}`")
       for name, values in {
@@ -178,7 +183,7 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
           "label_key": (None, b"y", [None])[1:],
       }.items() for value in values),
     # Classification.
-    *((f"{name}={value!r:.30}",
+    *((f"{name}={named(value)}",
        functools.partial(ClassificationEval, (X, Y), **{name: value}), told)
       for name, told, values in (
           ("class_names", "`class_names`", (3, [[1]], {"cat", "dog"}, "cat", [], ["a", "a"],
@@ -206,7 +211,7 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("targets nan", lambda: starts(RegressionEval((X, changed(X[:, :3], np.nan)))), "not finite"),
     ("targets of 4", lambda: starts(RegressionEval((X, X))), "differ in shape"),
     # Segmentation.
-    *((f"{name}={value!r:.30}",
+    *((f"{name}={named(value)}",
        functools.partial(SegmentationEval, (IMAGES, MASKS), **{"class_names": ["a"], name: value}),
        f"`{name}`")
       for name, values in {
@@ -219,7 +224,7 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("pixel of no class", lambda: segment(np.zeros((6, 8, 8, 3))), "not one-hot"),
     ("mask of other size", lambda: segment(MASKS[:, :4]), "do not fit the labels"),
     # Detection.
-    *((f"{name}={value!r:.30}",
+    *((f"{name}={named(value)}",
        functools.partial(DetectionEval, (IMAGES, {}), **{"class_names": ["a"], name: value}),
        f"`{name}`")
       for name, values in {

@@ -150,6 +150,16 @@ def a_wrong_call_on_one_rank_is_an_error_on_both() -> None:
         disteval.predict(model, X, postprocess=(lambda y: y) if rank else None)
 
 
+def a_wrong_evaluation_on_one_rank_is_an_error_on_both() -> None:
+    model, callback = network(), Eval()
+    callback.evaluate(model, 0)
+    for arguments, told in (((None, 1), "not a Keras model"), ((model, -1), "epoch=-1")):
+        with pytest.raises(disteval.DistEvalError, match=told):
+            callback.evaluate(*(arguments if rank else (model, 1)))
+    callback.evaluate(model, 1)  # the ranks are still in step
+    callback.close()
+
+
 def a_learning_rate_that_differs_is_named() -> None:
     """`ReduceLROnPlateau` acts on one rank only, on what each rank computes for itself."""
     model = network()
@@ -189,6 +199,7 @@ if __name__ == "__main__":
     a_loop_of_ones_own()
     evaluate_of_keras_on_every_rank()
     a_wrong_call_on_one_rank_is_an_error_on_both()
+    a_wrong_evaluation_on_one_rank_is_an_error_on_both()
     a_learning_rate_that_differs_is_named()
     the_average_of_horovod_raises()
     print("all passed")

@@ -10,7 +10,8 @@ import pytest
 import wandb
 
 from disteval.errors import DistEvalError
-from disteval.tables.best import Monitor
+from disteval.tables.best import FILE, Monitor
+from disteval.tables.packages import own_folder
 from unit.tables.tables_only import Eval, version_of
 
 
@@ -108,6 +109,15 @@ def test_an_offline_run_that_is_resumed(run: wandb.Run, caplog: pytest.LogCaptur
         assert log("loss", 3.0, 0.4) == [False, True]
     with wandb.init(mode="offline", id=f"x-{run.id}"):
         assert log("loss", 3.0) == [True], "another run"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"loss": "low"}', '{"loss": null}'])
+def test_a_damaged_file_is_ignored(
+    content: str, run: wandb.Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    (own_folder(run) / FILE).write_text(content)
+    assert log("loss", 0.5, 1.0) == [True, False]
+    assert any(f"{FILE} is damaged, and ignored" in message for message in caplog.messages)
 
 
 def test_a_disabled_run_remembers_nothing() -> None:
