@@ -150,8 +150,10 @@ CASES = [
     raises("add_model_predictions_raises_at_last",
            "`add_model_predictions` raises, `asynchronous=True`", END,
            (ONE, TWO), "RuntimeError", "no name for this class", origin="chief"),
-    raises("no_run", "there is no W&B run", BEGIN,
-           (ONE, TWO), "Error", f"wandb.init|{LOST}", peers="CollectiveError", leaves=True,
+    raises("no_run", "there is no W&B run on the only rank", BEGIN,
+           (ONE,), "Error", "wandb.init", leaves=True, origin="chief"),
+    raises("no_run_on_the_chief", "there is no W&B run on rank 0", BEGIN,
+           (TWO,), "DistEvalError", "There is no W&B run on rank 0", peers="DistEvalError",
            origin="chief"),
     # Ranks that are out of step.
     out_of_step("another_log_freq", "another `log_freq` on one rank", BEGIN, "log_freq"),
