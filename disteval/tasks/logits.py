@@ -35,7 +35,8 @@ def returns_logits(model: Any, from_logits: bool | str, selection: Selection) ->
         return bool(from_logits)
     if not _is_keras_own(model, "predict_step"):
         raise _unknown("its own predict_step may return either")
-    outputs = leaves(selection.output(_symbolic_outputs(model), model))
+    symbolic = _symbolic_outputs(model)
+    outputs = leaves(selection.output(symbolic, model)) if symbolic is not None else {(): None}
     activations = {_activation(tensor) for tensor in outputs.values()}
     if activations == {PROBABILITIES}:
         return False
@@ -70,8 +71,9 @@ def _symbolic_outputs(model: Any) -> Any:
 def _activation(tensor: Any) -> str | None:
     """Returns what the layer of a symbolic output makes; `None` if it does not say."""
     operation, index = _origin(tensor)
-    if isinstance(getattr(operation, "outputs", None), list) and hasattr(operation, "layers"):
-        return _activation(operation.outputs[index]) if operation.outputs else None
+    if hasattr(operation, "layers"):  # a model in the model
+        nested = getattr(operation, "outputs", None) if _is_keras_own(operation, "call") else None
+        return _activation(nested[index]) if nested else None
     if operation is None or not is_keras_own(type(operation)):
         return None  # what a class of the user's own computes is not known
     kind = type(operation).__name__
@@ -105,8 +107,8 @@ def _expected(loss: Any) -> str | None:
         known = "from_logits" in keywords or is_keras_own(type(loss))
         is_crossentropy = "from_logits" in keywords
     else:
-        known = loss.__module__.partition(".")[0] in ("keras", "tf_keras")
-        is_crossentropy = "crossentropy" in loss.__name__
+        known = getattr(loss, "__module__", "").partition(".")[0] in ("keras", "tf_keras")
+        is_crossentropy = "crossentropy" in getattr(loss, "__name__", "")
     if not known:
         return None
     if not is_crossentropy:

@@ -136,6 +136,35 @@ def test_the_users_own_classes_tell_nothing(keras: Any) -> None:
         assert not told(model)
 
 
+@BOTH
+def test_an_output_of_a_subclass(keras: Any) -> None:
+    class Model(keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            return {"cls": tf.nn.softmax(self.dense(inputs)), "raw": self.dense(inputs)}
+
+    model = Model()
+    with pytest.raises(DistEvalError, match="neither its last layer nor its loss"):
+        told(model, "cls")
+    from_logits = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", {"cls": "categorical_crossentropy", "raw": from_logits})
+    assert not told(model, "cls")
+    assert told(model, "raw")
+
+
+def test_a_loss_that_is_an_object_with_a_call() -> None:
+    class Own:
+        def __call__(self, y: Any, outputs: Any) -> Any:
+            return tf.reduce_mean(outputs)
+
+    assert told(network(tf.keras, None, Own()))
+    with pytest.raises(DistEvalError, match="neither its last layer nor its loss"):
+        told(network(tf.keras, "relu", Own()))
+
+
 def test_a_predict_step_of_the_users_own_may_return_either() -> None:
     class Probabilities(tf.keras.Sequential):  # type: ignore[misc]
         def predict_step(self, data: Any) -> Any:
