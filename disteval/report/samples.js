@@ -86,7 +86,7 @@ function sharpen(event) {
 }
 
 function fact(name, value) {
-  return [element("dt", {}, spaced(name)), element("dd", { title: value }, value)];
+  return [element("dt", { title: name }, spaced(name)), element("dd", { title: value }, value)];
 }
 
 function mark(isCorrect) {

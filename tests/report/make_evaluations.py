@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ import tasks_data as data
 
 keras = tf.keras
 EPOCHS = 2
+HOSTILE = '</dd><img src="http://127.0.0.1/x" onerror="window.hacked = 1">'
 
 
 def worst() -> None:
@@ -35,6 +37,26 @@ def several() -> None:
         (x, hot), class_names=["even", "large", "threefold"], multi_label=True
     )
     model.fit(x, hot, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
+
+
+class DigitsWithNotes(disteval.ClassificationEval):
+    """Adds columns that nothing but their names say something about."""
+
+    def truth_cells(self, x: Any, label: Any) -> dict[str, Any]:
+        author = "Ada" if label else HOSTILE
+        pages = None if label % 2 else 10 * int(label)
+        own = {"author": author, "verified": bool(label % 2), "pages": pages}
+        return {**super().truth_cells(x, label), **own, "constructor": "a", HOSTILE: "b"}
+
+    def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
+        notes = [f"{HOSTILE} in epoch {self._publisher.version.epoch}"] * len(shown)
+        return super().prediction_columns(shown) | {"comment": notes, "empty": [""] * len(shown)}
+
+
+def notes() -> None:
+    x, y = data.DIGITS[:80], data.LABELS[:80]
+    evaluation = DigitsWithNotes((x, y), class_names=data.NAMES)
+    data.classifier().fit(x, y, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
 
 
 def masks() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from disteval.report.build import build_report
 from disteval.report.read import StoredVersion, read_run
@@ -14,7 +14,9 @@ from report.browser import NEEDS_CHROMIUM, choose, count, shown
 from report.running import HERE, log_runs
 
 pytestmark = NEEDS_CHROMIUM
-NAMES = ["worst", "several", "masks", "boxes"]
+NAMES = ["worst", "several", "notes", "masks", "boxes"]
+# As in `make_evaluations.py`.
+HOSTILE = '</dd><img src="http://127.0.0.1/x" onerror="window.hacked = 1">'
 SCREENSHOTS = HERE.parents[1] / "artifacts/report"
 Made = tuple[Path, list[StoredVersion]]
 
@@ -80,6 +82,42 @@ def test_several_classes(show: Callable[[Path], Page], made: dict[str, Made]) ->
     choose(page, "show", "correct")
     assert count(page) == sum(last.columns["correct"])
     assert page.is_hidden("#confusion")
+
+
+def lines(place: Locator) -> dict[str, list[str]]:
+    """Returns what a card or the details list by name."""
+    found: dict[str, list[str]] = {}
+    names, texts = (place.locator(tag).all_text_contents() for tag in ("dt", "dd"))
+    for name, text in zip(names, texts, strict=True):
+        found.setdefault(name, []).append(text)
+    return found
+
+
+def test_columns_of_ones_own(show: Callable[[Path], Page], made: dict[str, Made]) -> None:
+    path, (*_, last) = made["notes"]
+    page = show(path)
+    zero, three, four = (
+        page.locator(".sample").nth(last.columns["label"].index(f"digit {digit}"))
+        for digit in (0, 3, 4)
+    )
+    # What describes the sample comes first, and text before numbers; an empty cell takes no line.
+    own = {"author": ["Ada"], "constructor": ["a"], HOSTILE: ["b"]}
+    odd, even = own | {"verified": ["True"]}, own | {"verified": ["False"], "pages": ["40"]}
+    comments = [f"{HOSTILE} in epoch {epoch}" for epoch in (1, 0)]
+    assert lines(three) == {**odd, "Truth": ["digit 3"], "comment": comments[:1]}
+    assert three.locator(".more").count() == 0
+    assert lines(four) == {**even, "Truth": ["digit 4"]}
+    assert lines(zero)["author"] == [HOSTILE]
+    four.get_by_role("button", name="1 more").click()
+    details = lines(page.locator("#details"))
+    assert {**even, "comment": comments[:1]}.items() <= details.items()
+    page.keyboard.press("Escape")
+    # What two versions say alike is there once.
+    choose(page, "second", "Epoch 0")
+    assert lines(three) == {**odd, "Truth": ["digit 3"], "comment": comments}
+    assert page.evaluate("window.hacked") is None
+    assert page.locator('img:not([src^="data:"])').count() == 0
+    screenshot(page, "notes")
 
 
 def test_classes_in_boxes(show: Callable[[Path], Page], made: dict[str, Made]) -> None:

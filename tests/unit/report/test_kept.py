@@ -1,30 +1,42 @@
-"""The packages that an online run kept, as artifacts."""
+"""The artifacts that an online run kept on this machine."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from disteval.errors import DistEvalError
 from disteval.report.kept import read_packages
-from unit.report.offline import keep_part
+from unit.report.offline import log_part
 
 
-def test_packages_are_artifacts_in_order(tmp_path: Path) -> None:
-    keep_part(tmp_path, {0: [0.1, 0.2], 1: [0.3, 0.4]})
-    data, *predictions = read_packages(tmp_path)
-    assert (data.name, data.type, data.data) == ("val", "dataset", None)
-    assert [artifact.metadata["epoch"] for artifact in predictions] == [0, 1]
-    assert all(artifact.data is data and not artifact.lost for artifact in predictions)
-    table = json.loads(predictions[1].files["eval_data.table.json"].read_text())
-    assert table["data"] == [[0.3], [0.4]]
+def test_packages_refer_to_the_ground_truth_of_their_callback(folder: Path) -> None:
+    directory, _ = log_part("20260101_120000", {0: [1, 2], 1: [3, 4]}, keep=True)
+    other = directory / "disteval/01"
+    (directory / "disteval/00").rename(other)
+    log_part("20260102_120000", {5: [5, 6]}, keep=True)[0].joinpath("disteval/00").rename(
+        directory / "disteval/00"
+    )
+    artifacts = read_packages(directory)
+    assert [artifact.metadata.get("epoch") for artifact in artifacts] == [None, 5, None, 0, 1]
+    assert [artifact.data for artifact in artifacts[1::2]] == [artifacts[0], artifacts[2]]
+    for artifact in artifacts[1:2] + artifacts[3:]:
+        assert artifact.lost == []
+        assert artifact.files[artifact.references[0]].is_relative_to(directory)
 
 
-def test_a_damaged_package_is_named(tmp_path: Path) -> None:
-    keep_part(tmp_path, {0: [0.1, 0.2]})
-    (path,) = tmp_path.rglob("*epoch_0/package.json")
-    path.write_text(path.read_text()[:-5])
-    with pytest.raises(DistEvalError, match=f"A kept table is damaged: {path}"):
-        read_packages(tmp_path)
+def test_what_is_lost_with_the_ground_truth(folder: Path) -> None:
+    directory, data = log_part("20260101_120000", {0: [1, 2]}, keep=True)
+    (directory / "disteval/00/kept" / data.package / "package.json").unlink()
+    (artifact,) = read_packages(directory)
+    assert artifact.data is None
+    assert artifact.lost == artifact.references != []
+
+
+def test_damaged_package(folder: Path) -> None:
+    directory, data = log_part("20260101_120000", {}, keep=True)
+    package = directory / "disteval/00/kept" / data.package / "package.json"
+    package.write_text(package.read_text()[:10])
+    with pytest.raises(DistEvalError, match=r"is damaged: .*package\.json"):
+        read_packages(directory)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
 
 from disteval.errors import DistEvalError
 from disteval.report.parts import find_run, read_parts
-from unit.report.offline import log_part
+from unit.report.offline import log_part, warnings
 
 FIRST, SECOND, THIRD = "20260102_030405", "20260102_040506", "20260103_000000"
 
@@ -45,9 +44,18 @@ def test_a_damaged_part_is_left_out_with_a_warning(
     content = bytearray(path.read_bytes())
     content[100] ^= 0xFF
     path.write_bytes(content)
-    with caplog.at_level(logging.WARNING, "disteval"):
-        assert [part.directory for part in read_parts(whole)] == [whole.resolve()]
-    (message,) = [m for m in caplog.messages if "A part of the run is left out" in m]
+    assert [part.directory for part in read_parts(whole)] == [whole.resolve()]
+    (message,) = warnings(caplog)
+    assert message.startswith("A part of the run is left out")
     assert str(path.resolve()) in message
     with pytest.raises(DistEvalError, match="The log of a run is damaged"):
         read_parts(damaged)
+
+
+def test_a_part_that_ended_at_once_leads_to_the_others(folder: Path) -> None:
+    earlier, _ = log_part(FIRST, {0: [0.1, 0.2]})
+    empty, _ = log_part(SECOND, {})
+    (empty / "run-resumed.wandb").write_bytes(b"")
+    directories = [part.directory for part in read_parts(find_run(folder))]
+    assert sorted(directories) == [earlier.resolve(), empty.resolve()]
+    assert [part.directory for part in read_parts(earlier)] == [earlier.resolve()]

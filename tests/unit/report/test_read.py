@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
-from disteval.report.read import Run, StoredVersion, _add_history, _join, read_run
-from unit.report.offline import LABELS, keep_part, log_part
+import pytest
 
-FIRST, SECOND = "20260102_030405", "20260102_040506"
+from disteval.errors import DistEvalError
+from disteval.report.parts import Part
+from disteval.report.read import (
+    Run,
+    StoredVersion,
+    _add_history,
+    _join,
+    _read_versions,
+    read_run,
+)
+from disteval.report.transactions import StoredArtifact
+from unit.report.offline import LABELS, log_part, warnings
+
+FIRST, SECOND, THIRD = "20260102_030405", "20260102_040506", "20260103_000000"
 
 
 def version(epoch: int) -> StoredVersion:
@@ -77,18 +91,78 @@ def test_one_version_is_the_best_and_one_the_latest(folder: Path) -> None:
     assert aliases == [{"epoch_0"}, {"epoch_1"}, {"latest", "epoch_2", "best"}]
 
 
-def test_no_version_comes_twice(folder: Path) -> None:
-    first, data = log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]})
-    log_part(SECOND, {1: [0.3, 0.4], 2: [0.3, 0.4]}, data=data)
-    versions = read_run(first).versions
-    assert [version.metadata["epoch"] for version in versions] == [0, 1, 2]
-    assert [version.columns["score"] for version in versions] == [[0.1, 0.2], *[[0.3, 0.4]] * 2]
+def test_a_part_online_and_a_part_offline(folder: Path) -> None:
+    log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]}, keep=True)
+    directory, _ = log_part(SECOND, {1: [0.3, 0.4], 2: [0.5, 0.6]})
+    run = read_run(directory)
+    assert scores(run) == [(0, [0.1, 0.2], 0.1), (1, [0.3, 0.4], 0.3), (2, [0.5, 0.6], 0.5)]
 
 
-def test_parts_that_online_runs_kept(folder: Path) -> None:
-    parts = [log_part(time, {})[0] for time in (FIRST, SECOND)]
-    keep_part(parts[0], {0: [0.1, 0.2]})
-    keep_part(parts[1], {1: [0.3, 0.4]})
-    versions = read_run(parts[0]).versions
-    assert [version.columns["score"] for version in versions] == [[0.1, 0.2], [0.3, 0.4]]
-    assert [version.columns["label"] for version in versions] == [LABELS, LABELS]
+@pytest.mark.parametrize("keep", [False, True])
+def test_no_version_comes_twice(keep: bool, folder: Path) -> None:
+    log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]}, keep=keep)
+    directory, _ = log_part(SECOND, {0: [0.1, 0.2], 2: [0.3, 0.4]}, keep=keep)
+    shutil.copytree(directory, directory.with_name(f"copy-of-run-{SECOND}-resumed"))
+    run = read_run(directory)
+    # Another epoch may predict the same.
+    assert scores(run) == [(0, [0.1, 0.2], 0.1), (1, [0.3, 0.4], 0.3), (2, [0.3, 0.4], 0.3)]
+    assert all(version.columns["label"] == LABELS for version in run.versions)
+
+
+def test_a_version_that_is_logged_again_gets_the_aliases(folder: Path) -> None:
+    log_part(FIRST, {0: [0.1, 0.2], 1: [0.3, 0.4]})
+    directory, _ = log_part(SECOND, {0: [0.1, 0.2]})
+    aliases = [set(version.aliases) for version in read_run(directory).versions]
+    assert aliases == [{"latest", "epoch_0", "best"}, {"epoch_1"}]
+
+
+def test_ground_truth_is_found_by_its_id(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, data = log_part(FIRST, {0: [0.1, 0.2]})
+    second, _ = log_part(SECOND, {1: [0.3, 0.4]}, labels=LABELS[::-1])
+    third, _ = log_part(THIRD, {2: [0.5, 0.6]}, data=data)
+    labels = [version.columns["label"] for version in read_run(third).versions]
+    assert labels == [LABELS, LABELS[::-1], LABELS]
+    assert warnings(caplog) == []
+    first.rename(folder / "away")
+    with pytest.raises(DistEvalError, match="The ground truth of a table is not on this machine"):
+        read_run(third)
+    assert [version.metadata["epoch"] for version in read_run(second).versions] == [1]
+    (message,) = warnings(caplog)
+    assert message.startswith(f"The predictions in {third} are left out: The ground truth")
+
+
+def test_part_whose_tables_are_gone_is_left_out_unless_it_was_asked_for(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = log_part(FIRST, {0: [0.1, 0.2]})
+    (folder.parent / "artifacts").rename(folder / "moved")
+    second, _ = log_part(SECOND, {1: [0.3, 0.4]})
+    assert scores(read_run(second)) == [(1, [0.3, 0.4], 0.3)]
+    (message,) = warnings(caplog)
+    assert message.startswith(f"The predictions in {first} are left out: A table of the run is no")
+    with pytest.raises(DistEvalError, match="no longer on this machine"):
+        read_run(first)
+
+
+def test_predictions_without_their_pictures_are_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = {"columns": ["score"], "data": [[0.1]], "column_types": {"params": {"type_map": {}}}}
+    path = tmp_path / "eval_data.table.json"
+    path.write_text(json.dumps(table))
+    artifact = StoredArtifact("run_a_pred", "evaluation", [], {}, {path.name: path}, ["a.png"])
+    artifact.lost = artifact.references
+    ((_, version),) = _read_versions(Part(tmp_path, artifacts=[artifact]), 0, None)
+    assert version.columns == {"score": [0.1]}
+    assert warnings(caplog) == [
+        f"1 tables in {tmp_path} are shown without their ground truth, which is not on this "
+        "machine."
+    ]
+
+
+def test_damaged_table(folder: Path) -> None:
+    directory, _ = log_part(FIRST, {0: [0.1, 0.2]}, keep=True)
+    (path,) = directory.rglob("eval_data.table.json")
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(DistEvalError, match=r"A table of the run is damaged: .*table\.json"):
+        read_run(directory)
