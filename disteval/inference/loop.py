@@ -20,7 +20,7 @@ from disteval.inference import wire
 from disteval.inference.forms import any_rows, fits, generalized, sliced, spec_of
 from disteval.inference.metrics import CompiledMetrics, Validation
 from disteval.inference.steps import make_steps
-from disteval.inference.tracing import plain_errors
+from disteval.inference.tracing import failed_at, plain_errors
 
 logger = logging.getLogger("disteval")
 
@@ -185,7 +185,7 @@ class Loop:
                 logger.debug("XLA cannot compile the model, which runs without it: %s", reason)
                 self._xla_failed = True
                 return self._function(inputs)(inputs)
-            if "TensorListConcat" not in error.message:
+            if not failed_at(error, "TensorListConcat"):
                 raise
             raise DataError(
                 "The rows of one output differ in shape between batches. Received: "

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 LEARNING_RATE = (
     "Most likely a callback such as ReduceLROnPlateau acted on some ranks only, on a `val_loss` or "
     "`loss` that each rank computes for itself. Give `fit` no validation data, and put this "
@@ -45,8 +47,9 @@ class OptimizerReport:
             rate = rate(iterations)
         return cls(
             type(optimizer).__name__,
-            None if rate is None else float(rate),
-            None if iterations is None else int(iterations),
+            # Converted first, since a strategy's variable is no number.
+            None if rate is None else float(tf.convert_to_tensor(rate)),
+            None if iterations is None else int(tf.convert_to_tensor(iterations)),
         )
 
 

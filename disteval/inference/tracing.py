@@ -1,9 +1,12 @@
-"""Errors of this package that are raised while TensorFlow traces a function."""
+"""Errors of a compiled function, while it is traced and when it runs."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+
+import tensorflow as tf
 
 from disteval.errors import DistEvalError
 
@@ -27,3 +30,11 @@ def plain_errors() -> Iterator[None]:
         if original is None or original is error:
             raise
         raise original from None
+
+
+def failed_at(error: tf.errors.OpError, operation: str) -> bool:
+    """Whether an operation whose name has this part failed, and not only one before it.
+
+    Messages also name the operations that wait for a failed one, without `node`.
+    """
+    return re.search(rf"{{{{node [^}}]*{operation}", error.message) is not None

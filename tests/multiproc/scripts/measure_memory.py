@@ -62,7 +62,7 @@ x = np.arange(SAMPLES, dtype=np.float32)[:, np.newaxis]
 if sys.argv[1] == "callback":
     if backend.is_chief:
         wandb.init(mode="disabled")
-    evaluation = Eval([], [], validation_data=x)
+    evaluation = Eval(["x"], ["y"], validation_data=x)
     model.compile()
     evaluation.set_model(model)
     evaluation.on_train_begin()

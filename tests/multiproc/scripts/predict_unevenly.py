@@ -56,7 +56,7 @@ with strategy.scope():
 
 for data in (x, tf.data.Dataset.from_tensor_slices(x).batch(BATCH)):
     callback = Eval(
-        [], [], validation_data=data, batch_size=BATCH, backend=replicas.BACKEND,
+        ["x"], ["y"], validation_data=data, batch_size=BATCH, backend=replicas.BACKEND,
         asynchronous=False,
     )  # fmt: skip
     callbacks = keras.callbacks.CallbackList([callback], model=model)
