@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import wandb
 
 import disteval
 from disteval.errors import DataError, DistEvalError
@@ -72,13 +73,15 @@ def test_more_rows_than_samples(rows: str) -> None:
     assert sorted(evaluation.pred_table.get_column("index")) == list(range(50))
 
 
-def test_the_panel_has_no_more_rows_than_wandb_shows() -> None:
-    x = np.zeros((10_005, 4), np.float32)
+def test_the_panel_has_no_more_rows_than_wandb_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wandb.Table.MAX_ROWS == 10_000
+    monkeypatch.setattr(wandb.Table, "MAX_ROWS", 100)
+    x = np.zeros((105, 4), np.float32)
     evaluation, recorded = recording(disteval.RegressionEval, (x, x[:, 0]), panel=True)
     linear(1).fit(X, X[:, 0], verbose=0, callbacks=[evaluation])
-    assert [row[1] for row in recorded["predictions"].data] == list(range(10_000))
+    assert [row[1] for row in recorded["predictions"].data] == list(range(100))
     assert recorded["predictions"].columns == evaluation.pred_table.columns
-    assert len(evaluation.pred_table.data) == 10_005
+    assert len(evaluation.pred_table.data) == 105
 
 
 def test_evenly_spaced() -> None:
