@@ -76,7 +76,7 @@ def _from_objects(array: Any) -> Any:
     inner = {row.shape[1:] for row in rows if row.size}
     if len(inner) > 1 or any(row.dtype.kind not in "biuf" or not row.ndim for row in rows):
         raise _kind_error(
-            f"an object array with arrays of shapes {sorted(inner)[:3]} after the first"
+            f"an object array with arrays of shapes {sorted(inner)[:3]} after the first dimension"
         )
     inner_shape = next(iter(inner), rows[0].shape[1:])
     lengths = [len(row) for row in rows]

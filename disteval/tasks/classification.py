@@ -16,6 +16,7 @@ from disteval.tasks.classes import by_class, check_count, checked_names, class_n
 from disteval.tasks.logits import returns_logits
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of, to_probabilities
+from disteval.tasks.selection import only_leaf
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
@@ -129,7 +130,7 @@ class ClassificationEval(TaskEval):
 
     def read_label(self, y: Any) -> Any:
         """Returns the number of the class; with `multi_label`, bool of shape `(classes,)`."""
-        y = np.asarray(y)
+        y = np.asarray(only_leaf(y, "targets"))
         if not self.multi_label:
             return class_number(y, len(self._names))
         if not ((y >= 0) & (y <= 1)).all():

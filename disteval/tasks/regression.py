@@ -12,6 +12,7 @@ from disteval.errors import DataError
 from disteval.tasks.base import Assessment, TaskEval, evenly_spaced, require
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
+from disteval.tasks.selection import only_leaf
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
@@ -61,7 +62,7 @@ class RegressionEval(TaskEval):
 
     def read_label(self, y: Any) -> np.ndarray:
         """Returns the targets; float64, `(targets,)`."""
-        targets = np.asarray(y, np.float64).reshape(-1)
+        targets = np.asarray(only_leaf(y, "targets"), np.float64).reshape(-1)
         if not np.isfinite(targets).all():
             raise DataError(
                 f"A target is not finite. Received: a target of {targets.tolist()}. "

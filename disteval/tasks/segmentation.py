@@ -18,6 +18,7 @@ from disteval.tasks.classes import by_class, check_count, checked_names
 from disteval.tasks.logits import returns_logits
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
+from disteval.tasks.selection import only_leaf
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
@@ -106,7 +107,7 @@ class SegmentationEval(TaskEval):
 
     def read_label(self, y: Any) -> np.ndarray:
         """Returns the mask with ignored pixels as one more class; `(height, width)`."""
-        mask = np.asarray(y)
+        mask = np.asarray(only_leaf(y, "targets"))
         if mask.ndim == 3:
             mask = mask[..., 0] if mask.shape[-1] == 1 else self._from_one_hot(mask)
         if self.ignore_index is not None:

@@ -157,3 +157,14 @@ def test_several_outputs_or_targets_without_a_key() -> None:
     task = disteval.ClassificationEval(data, output_key="cls", label_key="class")
     with pytest.raises(DataError, match=r"label_key='class'\. Expected: one of 'cls', 'val'"):
         model.fit(*data, verbose=0, callbacks=[task])
+
+
+def test_the_only_target_may_be_in_a_dict() -> None:
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, {"cls": keras.layers.Dense(10, activation="softmax")(inputs)})
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    data = (X, {"cls": Y})
+    task, recorded = recording(disteval.ClassificationEval, data)
+    model.fit(*data, verbose=0, callbacks=[task])
+    probabilities = model.predict(X, verbose=0)["cls"]
+    assert recorded["accuracy"] == (probabilities.argmax(axis=1) == Y).mean()
