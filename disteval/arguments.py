@@ -30,7 +30,7 @@ def check_positive(
 ) -> None:
     """Raises an `error` unless `value` is a positive number; a whole one if `kind` is `int`."""
     kinds = (int, np.integer) if kind is int else (int, float, np.number)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+    if not _is_a(kinds, value) or not value > 0:
         expected = "a positive integer" if kind is int else "a positive number"
         raise error(
             f"`{name}` must be positive. Received: {name}={_shown(value)}. Expected: {expected}."
@@ -39,7 +39,7 @@ def check_positive(
 
 def check_count(name: str, value: Any) -> None:
     """Raises a `DistEvalError` unless `value` is an integer from 0."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+    if not _is_a((int, np.integer), value) or value < 0:
         raise DistEvalError(
             f"`{name}` must be a number from 0. Received: {name}={_shown(value)}. "
             "Expected: 0, 1, 2, ..."
@@ -48,7 +48,7 @@ def check_count(name: str, value: Any) -> None:
 
 def check_index(name: str, value: Any) -> None:
     """Raises a `DistEvalError` unless `value` is an integer or `None`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+    if value is not None and not _is_a((int, np.integer), value):
         raise DistEvalError(
             f"`{name}` must be an integer. Received: {name}={_shown(value)}. "
             "Expected: an integer, or None."
@@ -57,8 +57,7 @@ def check_index(name: str, value: Any) -> None:
 
 def check_fraction(name: str, value: Any) -> None:
     """Raises a `DistEvalError` unless `value` is a number from 0 to 1."""
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1:
+    if not _is_a((int, float, np.number), value) or not 0 <= value <= 1:
         raise DistEvalError(
             f"`{name}` must be a fraction. Received: {name}={_shown(value)}. "
             "Expected: a number from 0 to 1."
@@ -108,6 +107,11 @@ def _is(value: Any, choice: Any) -> bool:
         return value is choice
     # An array would be compared item by item.
     return isinstance(value, str | int | np.integer) and bool(value == choice)
+
+
+def _is_a(kinds: tuple[type, ...], value: Any) -> bool:
+    """Whether a value is a number of one of these kinds, which Python's bools are as well."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:

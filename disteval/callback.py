@@ -211,7 +211,7 @@ class DistEvalCallback(TableCallback):
             with DigitsEval(...) as evaluate:
                 for epoch in range(epochs):
                     train(model)
-                    print(evaluate.evaluate(model, epoch))
+                    metrics = evaluate.evaluate(model, epoch)
             ```
         """
         with self._job.failing_together():

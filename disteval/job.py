@@ -137,11 +137,11 @@ class Job:
                     raise error
         # 3. The chief publishes the version. All ranks raise its errors: now, or if that is in the
         # background, at the next evaluation.
-        if not self.publisher.asynchronous:
+        if self.publisher.asynchronous:
+            self._publish(backend)
+        else:
             with backend.together(f"add_model_predictions of {unit} {number}"):
                 self._publish(backend)
-        else:
-            self._publish(backend)
 
     def end(self, model: Any) -> None:
         """Waits for the chief's tables, and raises on every rank what failed in the background."""

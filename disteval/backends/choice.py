@@ -145,9 +145,8 @@ def _kind_of(strategy: tf.distribute.Strategy) -> str:
 
 def _check_initialized() -> None:
     """Raises if `horovodrun` started this process as one of several, and it is on its own."""
-    hvd = sys.modules.get("horovod.tensorflow")
     size = os.environ.get("HOROVOD_SIZE", "1")
-    if size.isdigit() and int(size) > 1 and not (hvd is not None and hvd.is_initialized()):
+    if size.isdigit() and int(size) > 1 and _initialized_horovod() is None:
         # Each rank would be a chief of its own: trainings, runs and tables, each of them N times.
         raise DistEvalError(
             "Horovod is not initialized on a rank that `horovodrun` started. Received: "
@@ -158,9 +157,15 @@ def _check_initialized() -> None:
 
 
 def _horovod_has_peers() -> bool:
-    """Whether this script uses Horovod with several ranks; never imports it."""
+    """Whether this script uses Horovod with several ranks."""
+    hvd = _initialized_horovod()
+    return hvd is not None and bool(hvd.size() > 1)
+
+
+def _initialized_horovod() -> Any:
+    """Returns Horovod if this script imported and initialized it, else `None`; never imports it."""
     hvd = sys.modules.get("horovod.tensorflow")
-    return bool(hvd is not None and hvd.is_initialized() and hvd.size() > 1)
+    return hvd if hvd is not None and hvd.is_initialized() else None
 
 
 def _describes_workers() -> bool:

@@ -31,8 +31,7 @@ def check_complex(dtype: Any, model: Any) -> None:
 
     Keras would drop their imaginary part.
     """
-    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
-    takes_complex = any(tf.as_dtype(tensor.dtype).is_complex for tensor in inputs)
+    takes_complex = any(tf.as_dtype(tensor.dtype).is_complex for tensor in inputs_of(model))
     given = tf.as_dtype(dtype)
     if given.is_complex and not takes_complex:
         raise DataError(
@@ -40,6 +39,11 @@ def check_complex(dtype: Any, model: Any) -> None:
             "for a model without a complex input. Expected: real numbers, such as real and "
             "imaginary part side by side."
         )
+
+
+def inputs_of(model: Any) -> list[Any]:
+    """Returns the symbolic inputs of a model; empty if it does not know them."""
+    return tf.nest.flatten(getattr(model, "inputs", None) or [])
 
 
 def _checked(leaf: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from disteval.arguments import check_callable
-from disteval.data.arrays import as_arrays, check_complex
+from disteval.data.arrays import as_arrays, check_complex, inputs_of
 from disteval.data.batches import split_element
 from disteval.data.py_dataset import PyDatasetSource
 from disteval.data.sources import (
@@ -78,7 +78,7 @@ def is_batched(element_spec: Any, model: Any = None) -> bool:
     dimension of 1. Otherwise, elements count as single samples if one of their tensors is a scalar
     or if their first dimensions differ.
     """
-    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    inputs = inputs_of(model)
     x = [spec.shape for spec in tf.nest.flatten(split_element(element_spec)[0])]
     if len(inputs) == len(x) and all(shape.rank is not None for shape in x):
         pairs = [(shape, tensor.shape) for shape, tensor in zip(x, inputs, strict=True)]
@@ -103,7 +103,7 @@ def _with_targets(data: Any, model: Any) -> tuple[Any, ...]:
             f"validation_data has too many parts. Received: a tuple of {len(data)}. Expected: (x, "
             "y) or (x, y, sample_weight); several inputs or targets are a list or a dict in it."
         )
-    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    inputs = inputs_of(model)
     if isinstance(data, list) and data and inputs and len(tf.nest.flatten(data)) != len(inputs):
         raise DataError(
             "A list is x with several inputs. Received: validation_data as a list of "

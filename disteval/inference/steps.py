@@ -134,13 +134,7 @@ class Steps(abc.ABC):
 
     def overrides(self, *names: str) -> list[str]:
         """Returns which of these methods are not Keras' own."""
-        return [name for name in names if not self._is_keras_own(name)]
-
-    def _is_keras_own(self, name: str) -> bool:
-        if name in self.model.__dict__:
-            return False
-        defining = next(kind for kind in self.model.__class__.__mro__ if name in vars(kind))
-        return is_keras_own(defining)
+        return [name for name in names if not is_keras_method(self.model, name)]
 
     def _forward(self, batch: Any, *, validates: bool) -> tuple[Any, Any]:
         """Returns the predictions for a batch, and what `test_step` returned."""
@@ -207,6 +201,14 @@ def metric_of(value: Any) -> Any:
 def is_keras_own(kind: type) -> bool:
     """Whether a class is part of Keras."""
     return kind.__module__.split(".")[0] in ("keras", "tf_keras")
+
+
+def is_keras_method(model: Any, name: str) -> bool:
+    """Whether a method of a model is the one that Keras defines."""
+    if name in model.__dict__:
+        return False
+    # Not by `type`, since the model may be a weak reference.
+    return is_keras_own(next(kind for kind in model.__class__.__mro__ if name in vars(kind)))
 
 
 def is_keras_2(model: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from disteval.errors import DistEvalError
-from disteval.inference.steps import is_keras_own
+from disteval.inference.steps import is_keras_method, is_keras_own
 from disteval.tasks.selection import Selection, leaves
 
 # What an output is, or what a loss expects it to be.
@@ -33,7 +33,7 @@ def returns_logits(model: Any, from_logits: bool | str, selection: Selection) ->
     """
     if from_logits != "auto":
         return bool(from_logits)
-    if not _is_keras_own(model, "predict_step"):
+    if not is_keras_method(model, "predict_step"):
         raise _unknown("its own predict_step may return either")
     symbolic = _symbolic_outputs(model)
     outputs = leaves(selection.output(symbolic, model)) if symbolic is not None else {(): None}
@@ -63,7 +63,7 @@ def _unknown(reason: str) -> DistEvalError:
 def _symbolic_outputs(model: Any) -> Any:
     """Returns the nest of a functional model's outputs; `None` for any other model."""
     outputs = getattr(model, "outputs", None)
-    if not outputs or not _is_keras_own(model, "call"):
+    if not outputs or not is_keras_method(model, "call"):
         return None
     return outputs[0] if len(outputs) == 1 else model.output
 
@@ -72,7 +72,7 @@ def _activation(tensor: Any) -> str | None:
     """Returns what the layer of a symbolic output makes; `None` if it does not say."""
     operation, index = _origin(tensor)
     if hasattr(operation, "layers"):  # a model in the model
-        nested = getattr(operation, "outputs", None) if _is_keras_own(operation, "call") else None
+        nested = getattr(operation, "outputs", None) if is_keras_method(operation, "call") else None
         return _activation(nested[index]) if nested else None
     if operation is None or not is_keras_own(type(operation)):
         return None  # what a class of the user's own computes is not known
@@ -115,10 +115,3 @@ def _expected(loss: Any) -> str | None:
         return OTHER
     # Keras' own functions expect probabilities by default.
     return LOGITS if keywords.get("from_logits") else PROBABILITIES
-
-
-def _is_keras_own(model: Any, method: str) -> bool:
-    """Whether a method of a model is the one of Keras."""
-    if method in vars(model):
-        return False
-    return is_keras_own(next(kind for kind in type(model).__mro__ if method in vars(kind)))

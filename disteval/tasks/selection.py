@@ -50,13 +50,7 @@ class Selection:
         """
         if self.output_key is None:
             return outputs
-        found = find(outputs, self.output_key, _names(model))
-        if found is _MISSING:
-            raise DataError(
-                f"The model has no such output. Received: output_key={self.output_key!r}. "
-                f"Expected: one of {_listed(outputs)}."
-            )
-        return found
+        return _required(outputs, "output_key", self.output_key, model, "The model has no output")
 
     def label(self, labels: Any, model: Any) -> Any:
         """Returns the chosen target: a tensor, or a nest of several if there is no key.
@@ -69,13 +63,8 @@ class Selection:
                 return labels
             found = find(labels, self.output_key, _names(model))
             return labels if found is _MISSING else found
-        found = find(labels, self.label_key, _names(model))
-        if found is _MISSING:
-            raise DataError(
-                f"validation_data has no such target. Received: label_key={self.label_key!r}. "
-                f"Expected: one of {_listed(labels)}."
-            )
-        return found
+        missing = "validation_data has no target"
+        return _required(labels, "label_key", self.label_key, model, missing)
 
     def loss(self, losses: Any, model: Any) -> Any:
         """Returns the compiled loss of the chosen output; `None` if it has none."""
@@ -135,6 +124,16 @@ def leaves(nest: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
     return {
         key: leaf for part, inner in parts for key, leaf in leaves(inner, (*path, part)).items()
     }
+
+
+def _required(nest: Any, argument: str, key: Any, model: Any, missing: str) -> Any:
+    found = find(nest, key, _names(model))
+    if found is _MISSING:
+        raise DataError(
+            f"{missing} of this key. Received: {argument}={key!r}. Expected: one of "
+            f"{_listed(nest)}."
+        )
+    return found
 
 
 def _part(nest: Any, part: Any) -> Any:

@@ -34,9 +34,9 @@ def test_a_name_a_path_and_an_index(key: Any, found: Any) -> None:
 @pytest.mark.parametrize("key", ["head", "heads/2", 3, "heads/1/class/0", ("heads", "class")])
 def test_a_key_that_there_is_not(key: Any) -> None:
     told = r"one of 'heads/0', 'heads/1/class', 'a/b', 7"
-    with pytest.raises(DataError, match=rf"no such output.*output_key=.*{told}"):
+    with pytest.raises(DataError, match=rf"no output of this key.*output_key=.*{told}"):
         Selection(key).output(NEST, None)
-    with pytest.raises(DataError, match=rf"no such target.*label_key=.*{told}"):
+    with pytest.raises(DataError, match=rf"no target of this key.*label_key=.*{told}"):
         Selection(None, key).label(NEST, None)
 
 
