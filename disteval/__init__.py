@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from disteval.backends.choice import get_backend as get_backend
     from disteval.callback import DistEvalCallback as DistEvalCallback
+    from disteval.data.sharded import sharded as sharded
     from disteval.errors import CollectiveError as CollectiveError
     from disteval.errors import DataError as DataError
     from disteval.errors import DataOrderError as DataOrderError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "disteval.backends.choice": ["get_backend"],
     "disteval.callback": ["DistEvalCallback"],
+    "disteval.data.sharded": ["sharded"],
     "disteval.errors": ["CollectiveError", "DataError", "DataOrderError", "DistEvalError",
                         "MetricError", "ReplicaDivergenceError", "ReplicaError"],
     "disteval.inference.evaluate": ["evaluate"],

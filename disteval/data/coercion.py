@@ -12,6 +12,7 @@ from disteval.arguments import check_callable
 from disteval.data.arrays import as_arrays, check_complex, inputs_of
 from disteval.data.batches import split_element
 from disteval.data.py_dataset import PyDatasetSource
+from disteval.data.sharded import Sharded, ShardedSource
 from disteval.data.sources import (
     EXPECTED,
     ArraySource,
@@ -43,6 +44,8 @@ def as_source(
         _check_kinds(data.element_spec, model)
         batched = is_batched(data.element_spec, model)
         return DatasetSource(data, batched, batch_size, num_samples)
+    if isinstance(data, Sharded):
+        return _as_sharded_source(data, batch_size, num_samples, model)
     if isinstance(data, _py_dataset_classes()):
         return PyDatasetSource(data, num_samples)
     if callable(data) and not isinstance(data, type):
@@ -58,6 +61,25 @@ def as_source(
         if isinstance(leaf, np.ndarray | tf.Tensor):
             check_complex(leaf.dtype, model)
     return ArraySource(arrays, batch_size, num_samples)
+
+
+def _as_sharded_source(
+    data: Sharded, batch_size: int, num_samples: int | None, model: Any
+) -> ShardedSource:
+    check_callable("pipeline", data.pipeline, "dataset", error=DataError)
+    if data.count == 0:
+        raise DataError(
+            "`elements` of disteval.sharded are empty. Expected: at least one element. If they are "
+            "files, most likely no file matches the pattern."
+        )
+    if data.count is None and num_samples is None:
+        raise DataError(
+            "`elements` of disteval.sharded are an infinite tf.data.Dataset. Expected: a finite "
+            "one; remove `.repeat()`, or set num_samples."
+        )
+    element_spec = data.samples_of(0, 1).element_spec
+    _check_kinds(element_spec, model)
+    return ShardedSource(data, is_batched(element_spec, model), batch_size, num_samples)
 
 
 def _check_kinds(element_spec: Any, model: Any) -> None:

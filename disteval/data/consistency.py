@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from disteval.data.sharded import ShardedSource
 from disteval.data.sharding import WHOLE, Shard
 from disteval.data.sources import ArraySource, FunctionSource, Source
 from disteval.errors import DataOrderError
 
-# Numbers of the batches that are compared. The first batches show a shuffled dataset; the later
-# ones show an order that depends on timing. Reading all would cost as much as an evaluation.
-COMPARED = (*range(8), 15, 31, 63)
-# How many rows of an array are compared.
+# How many batches two passes read together, and which part of all batches, unless that is less
+# than one batch in each pass. Any of them shows a shuffled dataset, and decoding may be expensive.
+MAX_BATCHES = 8
+MAX_PART = 0.02
+# How many rows of an array, and how many elements of `disteval.sharded`, are compared.
 COMPARED_ROWS = 64
+COMPARED_ELEMENTS = 512
 
 
 def check_passes(source: Source, rank: int, size: int) -> str | None:
@@ -33,15 +36,40 @@ def check_passes(source: Source, rank: int, size: int) -> str | None:
     """
     if isinstance(source, ArraySource):
         return _digest_rows(source)
+    if isinstance(source, ShardedSource):
+        return _check_sharded(source)
     own = isinstance(source, FunctionSource)
     passes = [_digest(source, Shard(rank, size) if own else WHOLE) for _ in range(2)]
     if passes[0] != passes[1]:
-        raise DataOrderError(
-            "validation_data comes in another order, or with other values, at each pass. "
-            "Expected: the same samples in the same order, so that row i of both tables is one "
-            f"sample. {_shuffled_by(source)}"
-        )
+        raise _order_error("validation_data comes", _shuffled_by(source))
     return None if own else passes[0]
+
+
+def _check_sharded(source: ShardedSource) -> str:
+    """Compares two passes over the first elements, and over what the pipeline makes of a few."""
+    passes = [_digest_elements(source) for _ in range(2)]
+    if passes[0] != passes[1]:
+        raise _order_error(
+            "`elements` of disteval.sharded come",
+            "Most likely they come from `tf.data.Dataset.list_files`, which shuffles by default: "
+            "use shuffle=False. Else there is a `dataset.shuffle(...)` in them: remove it.",
+        )
+    batches = [hashlib.blake2b(), hashlib.blake2b()]
+    _update(batches[0], source.first())
+    _update(batches[1], source.first_of_all())
+    if batches[0].digest() != batches[1].digest():
+        raise _order_error(
+            "What `pipeline` of disteval.sharded makes of the first elements comes",
+            "Most likely it augments at random, or a function in it reads other elements.",
+        )
+    return passes[0]
+
+
+def _order_error(what: str, advice: str) -> DataOrderError:
+    return DataOrderError(
+        f"{what} in another order, or with other values, at each pass. Expected: the same samples "
+        f"in the same order, so that row i of both tables is one sample. {advice}"
+    )
 
 
 def _shuffled_by(source: Source) -> str:
@@ -74,8 +102,8 @@ def check_ranks(digests: Sequence[str | None]) -> None:
             "their order. Expected: the same on every rank, so that the shards cover each sample "
             "once. Most likely each rank shuffles it with another seed (`dataset.shuffle(...)`, "
             "`np.random.permutation`, or a function like `image_dataset_from_directory` without "
-            "shuffle=False), or reads a part of its own: give every rank all of it, or a function "
-            "fn(shard_index, num_shards)."
+            "shuffle=False), finds files in another order (sort them), or reads a part of its own: "
+            "give every rank all of it, or a function fn(shard_index, num_shards)."
         )
 
 
@@ -94,11 +122,12 @@ def check_length(num_samples: int, expected: int | None, step: str) -> None:
 
 def _digest(source: Source, shard: Shard) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    batches = itertools.islice(source.batches(shard), COMPARED[-1] + 1)
-    for i, (index, batch) in enumerate(batches):
-        if i in COMPARED:
-            digest.update(repr(np.asarray(index).tolist()).encode())
-            _update(digest, batch)
+    count = MAX_BATCHES
+    if (num_batches := source.num_batches()) is not None:
+        count = min(count, int(MAX_PART * num_batches))
+    for index, batch in itertools.islice(source.batches(shard), max(count // 2, 1)):
+        digest.update(repr(np.asarray(index).tolist()).encode())
+        _update(digest, batch)
     return digest.hexdigest()
 
 
@@ -106,6 +135,14 @@ def _digest_rows(source: ArraySource) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for i in np.unique(np.linspace(0, source.num_samples - 1, COMPARED_ROWS, dtype=np.int64)):
         _update(digest, source.rows(i, i + 1))
+    digest.update(str(source.num_samples).encode())
+    return digest.hexdigest()
+
+
+def _digest_elements(source: ShardedSource) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for element in source.data.elements.take(min(COMPARED_ELEMENTS, source.num_samples)):
+        _update(digest, element)
     digest.update(str(source.num_samples).encode())
     return digest.hexdigest()
 

@@ -35,6 +35,9 @@ class PyDatasetSource(Source):
         count = len(self.dataset) * self.batch_size
         return count if self.num_samples is None else min(count, self.num_samples)
 
+    def num_batches(self) -> int:
+        return len(self.dataset)
+
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         count = len(self.dataset)
         if self.num_samples is not None:

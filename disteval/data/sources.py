@@ -26,8 +26,8 @@ from disteval.errors import DataError
 
 EXPECTED = (
     "Expected: (x, y) or (x, y, sample_weight) of arrays or nests of arrays, a finite "
-    "tf.data.Dataset, a keras.utils.PyDataset, or a function fn(shard_index, num_shards) that "
-    "returns a tf.data.Dataset of (index, (x, y))."
+    "tf.data.Dataset, a keras.utils.PyDataset, disteval.sharded(elements, pipeline), or a function "
+    "fn(shard_index, num_shards) that returns a tf.data.Dataset of (index, (x, y))."
 )
 
 
@@ -55,6 +55,10 @@ class Source(abc.ABC):
 
     def capacity(self) -> int | None:
         """Returns an upper bound of the number of samples; `None` if only reading would tell."""
+        return None
+
+    def num_batches(self) -> int | None:
+        """Returns the number of batches; `None` if only reading would tell."""
         return None
 
     def first(self) -> Any:
@@ -174,13 +178,19 @@ class DatasetSource(Source):
             return None
         return count if self.num_samples is None else min(count, self.num_samples)
 
+    def num_batches(self) -> int | None:
+        count = int(self.dataset.cardinality())
+        if count < 0:
+            return None
+        return count if self.batched else -(-count // self.batch_size)
+
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         dataset = self.dataset
         if not self.batched:
             dataset = dataset.take(self.num_samples or -1).batch(self.batch_size)
         turns, start = shard.turns(), 0
         # Every rank reads all batches, since their sizes tell which samples a batch holds.
-        for i, batch in enumerate(_in_order(dataset)):
+        for i, batch in enumerate(in_order(dataset)):
             if self.num_samples is not None and start >= self.num_samples:
                 return
             if turns[i % len(turns)]:
@@ -190,7 +200,7 @@ class DatasetSource(Source):
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         dataset = self.dataset.unbatch() if self.batched else self.dataset
-        for element in _in_order(dataset.take(self.num_samples or -1)):
+        for element in in_order(dataset.take(self.num_samples or -1)):
             yield split_element(tf.nest.map_structure(on_host, element))
 
 
@@ -208,7 +218,7 @@ class FunctionSource(Source):
         dataset = self._dataset(shard.rank, shard.size)
         if not dataset.element_spec[0].shape.rank:
             dataset = dataset.batch(self.batch_size)
-        for index, batch in _in_order(dataset):
+        for index, batch in in_order(dataset):
             index = np.asarray(index, np.int64)
             if self.num_samples is not None:
                 keep = index < self.num_samples
@@ -221,7 +231,7 @@ class FunctionSource(Source):
         dataset = self._dataset(0, 1)
         if dataset.element_spec[0].shape.rank:
             dataset = dataset.unbatch()
-        for i, (index, element) in enumerate(_in_order(dataset.take(self.num_samples or -1))):
+        for i, (index, element) in enumerate(in_order(dataset.take(self.num_samples or -1))):
             if int(index) != i:
                 raise DataError(
                     f"fn(0, 1) yields sample {int(index)} at position {i}. Expected: the samples "
@@ -241,7 +251,8 @@ class FunctionSource(Source):
         return dataset
 
 
-def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns a dataset that is read ahead, and whose order does not depend on timing."""
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
