@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 import tensorflow as tf
 
-from disteval.data.batches import num_rows, on_host, split_element
 from disteval.data import pipelines
+from disteval.data.batches import num_rows, on_host, split_element
 from disteval.data.pipelines import Pipeline
-from disteval.data.sharding import WHOLE, Shard
+from disteval.data.sharding import Shard
 from disteval.data.sources import Source, in_order
 from disteval.errors import DataError
 
@@ -140,6 +140,8 @@ class ShardedSource(Source):
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         count = -(-self.num_samples // self.batch_size)
         first, last = shard.bounds(count)
+        if first == last:
+            return
         bounds = first * self.batch_size, min(last * self.batch_size, self.num_samples)
         if self._newest is None or self._newest[0] != bounds:
             # Kept, so that what the pipeline caches lasts until the next evaluation.
@@ -174,9 +176,7 @@ class ShardedSource(Source):
         dataset = self.data.samples_of(start, stop)
         return in_order(dataset if self._batched else dataset.batch(self._batch_size))
 
-    def _read(
-        self, dataset: tf.data.Dataset, start: int, stop: int
-    ) -> Iterator[tuple[int, Any]]:
+    def _read(self, dataset: tf.data.Dataset, start: int, stop: int) -> Iterator[tuple[int, Any]]:
         """Yields the batches of elements `start` to `stop - 1`, each with its first sample.
 
         Raises:

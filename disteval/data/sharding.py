@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from disteval.backends.prefetch import Wait
 from disteval.data.batches import num_rows
 
 # Bytes that one replica evaluates in one call. Inputs are in memory several times at once, and
@@ -108,9 +109,13 @@ class Pace:
     """How many batches a replica evaluates in one call, so that calls take half a second.
 
     An interrupt, the failure of a peer and the progress bar have to wait for the end of a call.
+
+    Attributes:
+        wait: The wait of the replicas for input.
     """
 
     def __init__(self) -> None:
+        self.wait = Wait()
         self._last = 1
         self._seconds = 0.0
         self._output_bytes = 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,12 +73,17 @@ class Source(abc.ABC):
     def rounds(self, shard: Shard, num_replicas: int, pace: Pace) -> Iterator[list[Segment]]:
         """Yields the rounds of a shard: a segment for each replica of the process.
 
-        A round has fewer segments if there are fewer batches than replicas.
+        A round has fewer segments if there are fewer batches than replicas. Replicas that wait
+        for input get a batch each at once, so that input and computing overlap.
         """
         batches = self.batches(shard)
         for batch in batches:
             limit = num_replicas * pace.batches(num_bytes(batch[1]))
-            taken = [batch, *itertools.islice(batches, limit - 1)]
+            taken = [batch]
+            while len(taken) < (num_replicas if pace.wait.is_on else limit):
+                if (following := next(batches, None)) is None:
+                    break
+                taken.append(following)
             for run in same_shapes(taken):
                 yield [join(run[start:stop]) for start, stop in parts(len(run), num_replicas)]
 

@@ -60,6 +60,7 @@ class Evaluation(NamedTuple):
         seconds: How long `inference` and `gather` took on this rank.
         num_bytes: How many bytes the other ranks sent to the chief.
         shares: How much each rank should evaluate the next time; `None` for equal parts.
+        input_seconds: How long each rank waited for input during inference.
     """
 
     predictions: Any
@@ -69,6 +70,7 @@ class Evaluation(NamedTuple):
     seconds: dict[str, float]
     num_bytes: int
     shares: Shares | None
+    input_seconds: list[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +176,7 @@ def run_evaluation(
             [receipts.count(report.receipt) for report in reports],
             [report.seconds for report in reports],
         ),
+        [report.input_seconds for report in reports],
     )
 
 

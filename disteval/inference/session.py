@@ -16,6 +16,7 @@ from disteval.data.coercion import as_source
 from disteval.data.consistency import check_length, check_passes, check_ranks
 from disteval.data.sources import Source
 from disteval.errors import DistEvalError
+from disteval.inference import input_wait
 from disteval.inference.evaluation import Evaluation, Options, Shares, run_evaluation
 from disteval.inference.loop import Loop, PostProcess
 from disteval.inference.metrics import MetricsReport
@@ -163,6 +164,10 @@ class Session:
             shares=self._shares,
         )
         self._shares = evaluation.shares
+        if backend.is_chief:
+            input_wait.warn(
+                self._opened(), evaluation.input_seconds, evaluation.seconds["inference"]
+            )
         check_length(evaluation.num_samples, self._num_samples, step)
         self._num_samples = evaluation.num_samples
         return evaluation

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from disteval.backends.agreement import NOTHING, Agreement
-from disteval.backends.prefetch import prefetch
+from disteval.backends.prefetch import Wait, prefetch
 from disteval.backends.stream import bytes_of
+from disteval.data.batches import num_bytes
 from disteval.data.sharding import Segment
 from disteval.inference import receipts
 from disteval.inference.loop import Loop
@@ -22,6 +24,9 @@ from disteval.inference.wire import ArrayForm, Leaf
 # bytes. They are sent again with each sign of life while other ranks are still at work, so the
 # limit is low.
 SMALL_BYTES = 1 << 18
+# Bytes of input that are read ahead, and into how many rounds at most.
+AHEAD_BYTES = 64 << 20
+AHEAD_ROUNDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,7 @@ class ShardReport:
         has_places: Whether its arrays have room for the rows of all ranks.
         num_bytes: How many bytes it sends to the chief.
         seconds: How long its inference took.
+        input_seconds: How long it waited for input in that time.
     """
 
     receipt: Receipt
@@ -43,6 +49,7 @@ class ShardReport:
     has_places: bool
     num_bytes: int
     seconds: float
+    input_seconds: float = 0.0
 
 
 class ShardResults:
@@ -58,6 +65,7 @@ class ShardResults:
         outputs: The rows of each output; empty if no sample was evaluated.
         leaves: What is known of each output; empty if no sample was evaluated.
         states: The sums of the metrics over all batches.
+        wait: The wait for input.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class ShardResults:
     ) -> None:
         self._capacity = capacity
         self._is_chief = is_chief
+        self.wait = Wait()
         self.index = np.empty(0, np.int64)
         self.outputs: list[OutputRows] = []
         self.leaves: list[Leaf] = []
@@ -79,8 +88,10 @@ class ShardResults:
     ) -> None:
         """Evaluates all rounds, unless another rank fails."""
         indices = [self.index]
+        loop.pace.wait = self.wait
         inputs = ((segments, loop.inputs(segments)) for segments in rounds)
-        for segments, tensors in prefetch(inputs, agreement.check):
+        ahead = prefetch(inputs, agreement.check, self.wait, limit=AHEAD_BYTES, size=_size)
+        for segments, tensors in ahead:
             agreement.check()
             for segment, result in zip(segments, loop.run(segments, tensors), strict=True):
                 outputs = result.outputs
@@ -106,6 +117,7 @@ class ShardResults:
             has_places=all(rows.final is not None for rows in self.outputs or [OutputRows()]),
             num_bytes=sum(buffer.nbytes for buffer in self.buffers()),
             seconds=seconds,
+            input_seconds=self.wait.seconds,
         )
 
     def payload(self, report: ShardReport) -> np.ndarray:
@@ -118,3 +130,9 @@ class ShardResults:
         if self._is_chief:
             return []
         return [*(buffer for rows in self.outputs for buffer in rows.buffers()), *self.states]
+
+
+def _size(item: tuple[list[Segment], Any]) -> int:
+    """Returns the bytes of a round, or what allows for `AHEAD_ROUNDS` of them."""
+    segments, _ = item
+    return max(sum(num_bytes(s.batch) for s in segments), AHEAD_BYTES // AHEAD_ROUNDS)

@@ -55,7 +55,10 @@ class Version:
             "replicas": backend.num_replicas,
             "samples": evaluation.num_samples,
             "bytes": evaluation.num_bytes,
-            "seconds": {phase: round(value, 6) for phase, value in evaluation.seconds.items()},
+            "seconds": {
+                **{phase: round(value, 6) for phase, value in evaluation.seconds.items()},
+                "input": [round(value, 6) for value in evaluation.input_seconds],  # of each rank
+            },
             "receipts": [_short(receipt) for receipt in evaluation.receipts],
         }
 
@@ -81,6 +84,8 @@ class Version:
         if "inference" not in seconds:
             return {"eval/epoch": self.epoch, **metrics} if metrics else {}
         total = seconds["inference"] + seconds["gather"]
+        # An evaluation lasts as long as that of the slowest rank.
+        seconds = seconds | {"input": max(seconds["input"])}
         return {
             "eval/epoch": self.epoch,
             "eval/samples_per_sec": self.metadata["samples"] / max(total, 1e-9),

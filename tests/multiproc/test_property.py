@@ -11,6 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import sharded_data
 from multiproc.running import SINGLE, Launch, check, processes
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 3), ("horovod", 3)]
@@ -18,6 +19,8 @@ LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 3), ("horovod", 3)]
 EXAMPLES = int(os.environ.get("EXAMPLES", "240"))
 DIFFERENT_FORMS = 8  # of which each takes seconds to trace
 SOURCES = ["arrays", "PyDataset", "dataset", "batched dataset", "function", "batched function"]
+# The engines share these. Elements and pipelines are combined.
+SHARDED_EXAMPLES = 200
 NUMBERS = ["float16", "float32", "bfloat16", "bool", "int8", "int64", "uint8"]
 
 # What `postprocess` returns: nests of dense, ragged and string outputs.
@@ -39,16 +42,22 @@ NESTS = st.recursive(
 FORMS = st.lists(NESTS, min_size=2, max_size=3) | st.dictionaries(
     st.sampled_from("abc"), NESTS, min_size=2
 )
-CASES = st.tuples(
-    # The others set up a `tf.data.Dataset` in each example, which takes longer than all the rest.
-    st.sampled_from([*SOURCES, *["arrays", "PyDataset"] * 2]),
+SIZES = (
     st.integers(1, 60),  # samples
     st.integers(1, 20),  # batch size
     st.none() | st.integers(1, 70),  # num_samples
 )
+CASES = st.tuples(
+    # The others set up a `tf.data.Dataset` in each example, which takes longer than all the rest.
+    st.sampled_from([*SOURCES, *["arrays", "PyDataset"] * 2]),
+    *SIZES,
+)
+
+SHARDED = st.tuples(st.sampled_from(sharded_data.NAMES), *SIZES)
 
 # The engines share the examples of `evaluate`. Each engine takes seconds for each model.
 EVALUATING: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 3)]
+EVALUATED = [*SOURCES, "sharded", "sharded batches"]
 EVALUATIONS = int(os.environ.get("EVALUATIONS", "150"))
 # The outputs of a model, and the metrics that each kind of output can have.
 OUTPUTS = [["one-hot"], ["labels"], ["tokens"], ["value"], ["summed"], ["labels", "value"]]
@@ -107,24 +116,28 @@ def leaves(nest: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of examples."""
+def examples() -> tuple[Any, list[Any], list[Any]]:
+    """Outputs, and examples of data: for each engine, and those that the engines share."""
     forms = drawn(FORMS, DIFFERENT_FORMS)
     kinds = {(leaf["dtype"] == "string", leaf["ragged"]) for form in forms for leaf in leaves(form)}
     assert len(kinds) == 6, "strings and numbers, each of them dense, ragged, and ragged of ragged"
     cases = [(i % len(forms), *case) for i, case in enumerate(drawn(CASES, EXAMPLES))]
     assert {source for _, source, *_ in cases} == set(SOURCES)
-    path = tmp_path_factory.mktemp("property") / "examples.json"
-    path.write_text(json.dumps({"forms": forms, "examples": cases}))
-    return path
+    sharded = [(i % len(forms), *case) for i, case in enumerate(drawn(SHARDED, SHARDED_EXAMPLES))]
+    return forms, cases, sharded
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)
-def test_sharded_predictions_are_the_serial_ones(launch: Launch, examples: Path) -> None:
-    output = check("predict_property.py", examples, launch=launch, timeout=540)
-    ranks = launch[1] if launch[0] == "horovod" else 1
-    assert output.count(f"{EXAMPLES} equal") == ranks
+def test_sharded_predictions_are_the_serial_ones(
+    launch: Launch, examples: tuple[Any, list[Any], list[Any]], tmp_path: Path
+) -> None:
+    forms, cases, sharded = examples
+    cases = [*cases, *sharded[LAUNCHES.index(launch) :: len(LAUNCHES)]]
+    path = tmp_path / "examples.json"
+    path.write_text(json.dumps({"forms": forms, "examples": cases}))
+    output = check("predict_property.py", path, launch=launch, timeout=540)
+    assert output.count(f"{len(cases)} equal") == processes(launch)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +151,7 @@ def evaluations() -> tuple[Any, list[Any]]:
         assert {name for group in groups for names in group.values() for name in names} == {
             *metrics
         }, kind
-    cases = drawn(CASES, EVALUATIONS)
+    cases = drawn(st.tuples(st.sampled_from(EVALUATED), *SIZES), EVALUATIONS)
     return forms, cases
 
 

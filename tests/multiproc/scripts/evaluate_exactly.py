@@ -102,6 +102,8 @@ def every_source() -> None:
         "batched dataset": dataset.batch(11),
         "PyDataset": Batches(data, 11),
         "dataset of unknown length": dataset.filter(lambda *sample: True),
+        "sharded": disteval.sharded(data, lambda elements: elements),
+        "sharded batches": disteval.sharded(dataset, lambda elements: elements.batch(11)),
     }
     model = build(CASES["classifier"])
     single = saved(model, CASES["classifier"])

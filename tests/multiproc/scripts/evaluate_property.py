@@ -132,6 +132,8 @@ SOURCES: dict[str, Callable[[Any, int], Any]] = {
     "dataset": lambda data, size: dataset(data),
     "batched dataset": lambda data, size: dataset(data).batch(size),
     "PyDataset": Batches,
+    "sharded": lambda data, size: disteval.sharded(data, lambda elements: elements),
+    "sharded batches": lambda data, size: disteval.sharded(data, lambda d: d.batch(size)),
     "function": lambda data, size: lambda *shard: dealt(data, size)(*shard).unbatch(),
     "batched function": dealt,
 }

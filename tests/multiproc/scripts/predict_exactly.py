@@ -69,6 +69,8 @@ def every_source() -> None:
         "dataset of x alone": tf.data.Dataset.from_tensor_slices(X).batch(50),
         "shuffled batch sizes": dataset.batch(7).concatenate(dataset.batch(3)),
         "PyDataset": Batches((X, Y), 7),
+        "sharded": disteval.sharded((X, Y), lambda elements: elements),
+        "sharded batches": disteval.sharded(dataset, lambda elements: elements.batch(11)),
         "function": striped((X, Y)),
         "batched function": lambda *shard: striped((X, Y))(*shard).batch(11),
     }

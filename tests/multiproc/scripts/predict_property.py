@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import disteval
 import replicas
+import sharded_data
 from sample_data import Batches, striped
 
 strategy = replicas.start()
@@ -135,9 +136,13 @@ class Case:
         return mapped(lambda form: in_graph(form, seeds), self.form)
 
     def check(self, source: str, count: int, batch_size: int, num_samples: int | None) -> None:
+        if source in SOURCES:
+            data = SOURCES[source](count, batch_size)
+        else:
+            data = sharded_data.made(source, X[:count], Y[:count], batch_size)
         predictions = disteval.predict(
             self.model,
-            SOURCES[source](count, batch_size),
+            data,
             batch_size=batch_size,
             num_samples=num_samples,
             postprocess=self.postprocess,

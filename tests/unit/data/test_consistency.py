@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import disteval
 from disteval.data.coercion import as_source
 from disteval.data.consistency import check_length, check_passes, check_ranks
+from disteval.data.sharding import Shard
+from disteval.data.sources import DatasetSource
 from disteval.errors import DataOrderError
 from sample_data import Batches, striped
 
@@ -26,6 +29,10 @@ def order(data: Any, rank: int = 0, size: int = 2, **arguments: Any) -> str | No
     return check_passes(as_source(data, **arguments), rank, size)
 
 
+def batches(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    return dataset.batch(7)
+
+
 STEADY: dict[str, Any] = {
     "arrays": (X, Y),
     "tensors": (tf.constant(X), Y),
@@ -35,6 +42,9 @@ STEADY: dict[str, Any] = {
     "ragged": tf.data.Dataset.from_tensor_slices(tf.ragged.range(Y)).batch(7),
     "strings": tf.data.Dataset.from_tensor_slices(tf.strings.as_string(X)).batch(7),
     "PyDataset": Batches(X, 10),
+    "sharded": disteval.sharded((X, Y), batches),
+    "sharded strings": disteval.sharded(tf.strings.as_string(X), batches),
+    "sharded and ragged": disteval.sharded(tf.ragged.range(Y), batches),
     "not a number": tf.data.Dataset.from_tensor_slices(X * np.nan).batch(7),
 }
 
@@ -91,13 +101,13 @@ def augmented(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 UNSTEADY: dict[str, Callable[[], Any]] = {
     "shuffled": lambda: DATASET.shuffle(300),
     "shuffled with a seed": lambda: DATASET.shuffle(300, seed=1),
-    "shuffled batches": lambda: DATASET.batch(7).shuffle(50),
     "a small buffer": lambda: DATASET.shuffle(2).batch(30),
+    "sharded elements": lambda: disteval.sharded(DATASET.shuffle(300), batches),
+    "sharded and augmented": lambda: disteval.sharded(DATASET, lambda d: batches(d.map(augmented))),
     "augmented": lambda: DATASET.map(augmented).batch(7),
     "from the first batch on": lambda: Other(0).dataset(),
-    "from batch 5 on": lambda: Other(5).dataset(),
-    "from batch 20 on": lambda: Other(20).dataset(),
-    "from batch 63 on": lambda: Other(63).dataset(),
+    "from batch 3 on": lambda: Other(3).dataset(),
+    "one of many batches": lambda: DATASET.batch(1).shuffle(300),
     "PyDataset": Reshuffled,
     "function": lambda: reshuffled_shards,
 }
@@ -105,8 +115,59 @@ UNSTEADY: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("make", UNSTEADY.values(), ids=UNSTEADY)
 def test_data_that_differ_between_passes_are_found(make: Callable[[], Any]) -> None:
-    with pytest.raises(DataOrderError, match=r"at each pass.*`dataset.shuffle\(...\)` in it"):
+    with pytest.raises(
+        DataOrderError, match="in another order, or with other values, at each pass"
+    ):
         order(make())
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (DATASET.shuffle(300), r"there is a `dataset.shuffle\(...\)` in it: remove it"),
+        (disteval.sharded(DATASET.shuffle(300), batches), "`elements` .*list_files.*shuffle=False"),
+        (disteval.sharded(DATASET, lambda d: batches(d.map(augmented))), "augments at random"),
+    ],
+)
+def test_the_error_says_what_most_likely_shuffles(data: Any, advice: str) -> None:
+    with pytest.raises(DataOrderError, match=advice):
+        order(data)
+
+
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [(1, 2), (40, 2), (199, 2), (200, 4), (300, 6), (400, 8), (10_000, 8), (None, 8)],
+)
+def test_two_passes_read_few_batches(batches: int | None, expected: int) -> None:
+    class Counted(DatasetSource):
+        """Counts the batches that are read, of which TensorFlow reads more ahead."""
+
+        read = 0
+
+        def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
+            for batch in super().batches(shard):
+                self.read += 1
+                yield batch
+
+    dataset = tf.data.Dataset.range(batches or 10_000)
+    source = Counted(dataset if batches else dataset.filter(lambda i: True), False, 1, None)
+    check_passes(source, 0, 2)
+    assert source.read == expected
+
+
+def test_only_elements_and_a_batch_of_sharded_data_are_read() -> None:
+    read = []
+
+    def count(number: np.int64) -> np.int64:
+        read.append(number)
+        return number
+
+    def pipeline(elements: tf.data.Dataset) -> tf.data.Dataset:
+        return elements.map(lambda i: tf.numpy_function(count, [i], tf.int64)).batch(4)
+
+    assert order(disteval.sharded(tf.data.Dataset.range(1000), pipeline))
+    # By the passes, and for the size of a batch; TensorFlow reads a few batches ahead.
+    assert 12 <= len(read) < 100
 
 
 @pytest.mark.parametrize("mapped", [False, True])

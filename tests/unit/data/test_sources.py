@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import disteval
 from disteval.data.coercion import as_source
 from disteval.data.sharding import WHOLE, Pace, Shard
 from disteval.errors import DataError
@@ -25,6 +26,11 @@ def dataset(samples: int) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((X[:samples], Y[:samples]))
 
 
+def tripled(elements: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns a pipeline that leaves its elements as they are, by several threads."""
+    return elements.map(lambda x, y: (x * 3 / 3, y), num_parallel_calls=2)
+
+
 SOURCES: dict[str, Callable[[int, int], Any]] = {
     "arrays": lambda n, size: (X[:n], Y[:n]),
     "dataset": lambda n, size: dataset(n),
@@ -32,6 +38,16 @@ SOURCES: dict[str, Callable[[int, int], Any]] = {
     "dataset of unknown length": lambda n, size: dataset(n).filter(lambda x, y: True),
     "infinite dataset": lambda n, size: dataset(n).repeat(),
     "infinite batched dataset": lambda n, size: dataset(n).batch(size).repeat(),
+    "sharded": lambda n, size: disteval.sharded((X[:n], Y[:n]), tripled),
+    "sharded batches": lambda n, size: disteval.sharded(
+        dataset(n), lambda elements: tripled(elements).batch(size).prefetch(2)
+    ),
+    "sharded of unknown length": lambda n, size: disteval.sharded(
+        dataset(n).filter(lambda x, y: True), lambda elements: elements.batch(size)
+    ),
+    "infinite sharded": lambda n, size: disteval.sharded(
+        dataset(n).repeat(), lambda elements: elements.batch(size)
+    ),
     "PyDataset": lambda n, size: Batches((X[:n], Y[:n]), size),
     "function": lambda n, size: striped((X[:n], Y[:n])),
     "batched function": lambda n, size: lambda *shard: striped((X[:n], Y[:n]))(*shard).batch(size),
@@ -187,6 +203,8 @@ def test_data_that_turns_out_to_be_empty() -> None:
         (tf.data.Dataset.range(10).batch(3, drop_remainder=True), None, 9),
         (tf.data.Dataset.range(10).filter(lambda i: i > 5), None, None),
         (tf.data.Dataset.range(10).repeat(), 7, None),
+        (disteval.sharded((X, Y), lambda elements: elements), None, len(X)),
+        (disteval.sharded((X, Y), lambda elements: elements.batch(7)), 5, 5),
         (Batches((X, Y), [4, 4, 2]), None, 12),
         (Batches((X, Y), [4, 4, 2]), 5, 5),
         (lambda index, of: None, None, None),
@@ -196,3 +214,30 @@ def test_capacity_is_no_less_than_the_samples(
     given: Any, num_samples: int | None, expected: int | None
 ) -> None:
     assert as_source(given, num_samples=num_samples).capacity() == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (dataset(20), 3),
+        (dataset(20).batch(7), 3),
+        (dataset(20).filter(lambda x, y: True).batch(7), None),
+        (Batches((X, Y), [4, 4, 2]), 3),
+        (striped((X, Y)), None),
+    ],
+)
+def test_number_of_batches(given: Any, expected: int | None) -> None:
+    assert as_source(given, batch_size=8).num_batches() == expected
+
+
+@pytest.mark.parametrize(("num_replicas", "expected"), [(1, [1] * 5), (2, [2, 2, 1])])
+def test_replicas_that_wait_for_input_get_a_batch_each(
+    num_replicas: int, expected: list[int]
+) -> None:
+    pace = Pace()
+    pace.took(1, 1e-6, 100)
+    source = as_source(dataset(20), batch_size=4)
+    assert [len(segment.offsets) - 1 for (segment,) in source.rounds(WHOLE, 1, pace)] == [5]
+    with pace.wait:
+        rounds = list(source.rounds(WHOLE, num_replicas, pace))
+    assert [len(segments) for segments in rounds] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -65,6 +66,7 @@ def test_a_report_says_what_is_sent(capacity: int | None) -> None:
         has_places=capacity is not None,
         num_bytes=X.nbytes,
         seconds=1.5,
+        input_seconds=results.wait.seconds,
     )
     assert results.payload(report).tobytes() == (2 * X).tobytes()
     large = ShardReport([], [], [], True, SMALL_BYTES + 1, 0.0)
@@ -82,6 +84,21 @@ def test_the_chief_sends_nothing() -> None:
 def test_a_rank_without_samples_reports_so() -> None:
     report = ShardResults(5, is_chief=False).report(0.0)
     assert report == ShardReport([], [], [], has_places=False, num_bytes=0, seconds=0.0)
+
+
+def test_a_report_says_how_long_the_rank_waited_for_input() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
+    loop = Loop(model, None, disteval.get_backend(model=model).strategy)
+    results = ShardResults(None, is_chief=True)
+
+    def rounds() -> Iterator[list[Segment]]:
+        while not results.wait.is_on:
+            assert threading.main_thread().is_alive()
+        yield [Segment(np.arange(1), X[:1], np.array([0, 1]))]
+
+    results.run(loop, rounds(), Agreement(Status(0, "here")), Progress(0, None))
+    assert results.report(1.5).input_seconds == results.wait.seconds > 0
+    assert loop.pace.wait is results.wait
 
 
 def test_a_shard_ends_when_a_peer_fails() -> None:

@@ -16,7 +16,7 @@ from disteval.tables.version import MAX_RECEIPT, Version
 def evaluated(version: Version, written: list[list[receipts.Stride]]) -> Version:
     """Adds an evaluation of 10,000 samples to a version."""
     seconds = {"inference": 1.5, "gather": 0.5}
-    evaluation = Evaluation(np.zeros(10_000), {}, 10_000, written, seconds, 40_000, None)
+    evaluation = Evaluation(np.zeros(10_000), {}, 10_000, written, seconds, 40_000, None, [0.25, 1])
     version.add(evaluation, get_backend("single"))
     return version
 
@@ -27,6 +27,7 @@ def test_metadata_stay_short_however_samples_were_read() -> None:
     version = evaluated(Version.start("epoch", 3, 3, 30, {"loss": 0.5}), written)
     assert version.aliases == ["latest", "epoch_3"]
     assert version.metadata["receipts"] == [[[0, 5000, 0, 1]], {"samples": 5000}]
+    assert version.metadata["seconds"]["input"] == [0.25, 1]
     assert len(written[1]) > MAX_RECEIPT
     assert len(json.dumps(version.metadata)) < 500
 
@@ -54,5 +55,6 @@ def test_values_of_the_run() -> None:
         "eval/samples_per_sec": 5000,
         "eval/seconds_inference": 1.5,
         "eval/seconds_gather": 0.5,
+        "eval/seconds_input": 1,
         **metrics,
     }
