@@ -77,9 +77,8 @@ def _as_sharded_source(
             "`elements` of disteval.sharded are an infinite tf.data.Dataset. Expected: a finite "
             "one; remove `.repeat()`, or set num_samples."
         )
-    element_spec = data.samples_of(0, 1).element_spec
-    _check_kinds(element_spec, model)
-    return ShardedSource(data, is_batched(element_spec, model), batch_size, num_samples)
+    _check_kinds(data.element_spec, model)
+    return ShardedSource(data, is_batched(data.element_spec, model), batch_size, num_samples)
 
 
 def _check_kinds(element_spec: Any, model: Any) -> None:

@@ -13,8 +13,9 @@ import tensorflow as tf
 from disteval.data import pipelines
 from disteval.data.batches import num_rows, on_host, split_element
 from disteval.data.pipelines import Pipeline
+from disteval.data.reading import in_order
 from disteval.data.sharding import Shard
-from disteval.data.sources import Source, in_order
+from disteval.data.sources import Source
 from disteval.errors import DataError
 
 
@@ -26,7 +27,9 @@ class Sharded:
 
     def __init__(self, elements: Any, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
+        self.batch_size: int | None = None  # of a pipeline that batches, once a batch was read
         self._elements = elements
+        self._newest: tuple[tuple[int, int], tf.data.Dataset] | None = None
 
     @functools.cached_property
     def elements(self) -> tf.data.Dataset:
@@ -58,9 +61,23 @@ class Sharded:
         """The names of the transformations in the pipeline, such as `["map", "batch"]`."""
         return pipelines.transformations(self.pipeline, next(iter(self.elements)))
 
+    @functools.cached_property
+    def element_spec(self) -> Any:
+        """The nest of specs of what the pipeline yields."""
+        return self.samples_of(0, 1).element_spec
+
     def samples_of(self, start: int, stop: int) -> tf.data.Dataset:
         """Returns what the pipeline makes of elements `start` to `stop - 1`."""
         return pipelines.applied(self.pipeline, self.elements.skip(start).take(stop - start))
+
+    def kept_samples_of(self, start: int, stop: int) -> tf.data.Dataset:
+        """Returns the same dataset as before, if it was for the same elements.
+
+        So the pipeline is not traced again, and what it caches lasts until the next evaluation.
+        """
+        if self._newest is None or self._newest[0] != (start, stop):
+            self._newest = (start, stop), self.samples_of(start, stop)
+        return self._newest[1]
 
 
 def sharded(elements: Any, pipeline: Pipeline) -> Sharded:
@@ -112,7 +129,6 @@ class ShardedSource(Source):
         self.num_samples: int = min(filter(None, (num_samples, data.count)))
         self._batched = batched
         self._batch_size = batch_size
-        self._newest: tuple[tuple[int, int], tf.data.Dataset] | None = None
         pipelines.check(data.transformations)
 
     @functools.cached_property
@@ -120,12 +136,16 @@ class ShardedSource(Source):
         """The number of samples in each batch but the last."""
         if not self._batched:
             return self._batch_size
-        dataset = self.data.samples_of(0, self.num_samples)
-        sizes = [spec.shape[0] for spec in tf.nest.flatten(dataset.element_spec)]
+        sizes = [spec.shape[0] for spec in tf.nest.flatten(self.data.element_spec)]
         fixed = next(filter(None, sizes), None)
         if fixed is None:
+            if self.data.batch_size is not None:
+                return self.data.batch_size
             # As read by one device, whose batches the shards consist of.
-            return num_rows(self.first_of_all())
+            rows = num_rows(self.first_of_all())
+            if rows < self.num_samples:  # else the batch may be larger with more samples
+                self.data.batch_size = rows
+            return rows
         if dropped := self.num_samples % fixed:
             raise DataError(
                 f"`pipeline` of disteval.sharded drops the last {dropped} of {self.num_samples} "
@@ -143,10 +163,7 @@ class ShardedSource(Source):
         if first == last:
             return
         bounds = first * self.batch_size, min(last * self.batch_size, self.num_samples)
-        if self._newest is None or self._newest[0] != bounds:
-            # Kept, so that what the pipeline caches lasts until the next evaluation.
-            self._newest = bounds, self._dataset(*bounds)
-        yield from self._read(self._newest[1], *bounds)
+        yield from self._read(self.data.kept_samples_of(*bounds), *bounds)
 
     def first(self) -> Any:
         """Returns the first batch, read from its own elements, as any rank reads its batches.
@@ -155,34 +172,32 @@ class ShardedSource(Source):
             DataError: The pipeline drops or adds samples.
         """
         stop = min(self.batch_size, self.num_samples)
-        ((_, batch),) = self._read(self._dataset(0, stop), 0, stop)
+        ((_, batch),) = self._read(self.data.samples_of(0, stop), 0, stop)
         return batch
 
     def first_of_all(self) -> Any:
         """Returns the first batch, read from all elements, as one device reads it."""
-        for batch in self._dataset(0, self.num_samples):
+        for batch in self._batches(self.data.samples_of(0, self.num_samples)):
             return batch
         self._refuse_count(0, self.num_samples)
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
-        dataset = self._dataset(0, self.num_samples)
-        for _, batch in self._read(dataset, 0, self.num_samples):
+        samples = self.data.samples_of(0, self.num_samples)
+        for _, batch in self._read(samples, 0, self.num_samples):
             rows = tf.nest.map_structure(on_host, batch)
             for i in range(num_rows(batch)):
                 yield split_element(tf.nest.map_structure(lambda a, i=i: on_host(a[i]), rows))
 
-    def _dataset(self, start: int, stop: int) -> tf.data.Dataset:
-        """Returns the batches that the pipeline makes of elements `start` to `stop - 1`."""
-        dataset = self.data.samples_of(start, stop)
-        return in_order(dataset if self._batched else dataset.batch(self._batch_size))
+    def _batches(self, samples: tf.data.Dataset) -> Iterator[Any]:
+        return in_order(samples if self._batched else samples.batch(self._batch_size))
 
-    def _read(self, dataset: tf.data.Dataset, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+    def _read(self, samples: tf.data.Dataset, start: int, stop: int) -> Iterator[tuple[int, Any]]:
         """Yields the batches of elements `start` to `stop - 1`, each with its first sample.
 
         Raises:
             DataError: The pipeline failed, or did not make one sample of each element.
         """
-        position, batches = start, iter(dataset)
+        position, batches = start, self._batches(samples)
         while True:
             due = min(self.batch_size, stop - position)
             try:

@@ -20,6 +20,7 @@ from disteval.data.batches import (
     same_shapes,
     split_element,
 )
+from disteval.data.reading import in_order
 from disteval.data.sharding import WHOLE, Pace, Segment, Shard, join, parts
 from disteval.errors import DataError
 
@@ -253,10 +254,3 @@ class FunctionSource(Source):
                 "tf.data.Dataset of (index, (x, y)) with integer sample numbers, batched or not."
             )
         return dataset
-
-
-def in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a dataset that is read ahead, and whose order does not depend on timing."""
-    options = tf.data.Options()
-    options.deterministic = True
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -41,6 +41,7 @@ def jobs(quick: bool, with_peers: bool) -> list[Job]:
         *(Job("scaling", "scaling.py", ("horovod", n), SLEEPERS) for n in replicas),
         *(Job("scaling", "scaling.py", ("mirrored", n), SLEEPERS) for n in replicas),
         Job("scaling", "real_compute.py", ("horovod", 2)),
+        *(Job("input", "input.py", ("horovod", n), SLEEPERS) for n in sorted({1, *replicas})),
         Job("gather", "gather.py", ("horovod", 2)),
         *([Job("peers", "gather.py", ("horovod", 2), flags=("--peers",))] * with_peers),
         Job("check", "check_cost.py", ("horovod", 2)),

@@ -22,8 +22,8 @@ class Case:
     """A fault and how it has to end.
 
     Attributes:
-        name: The function that provokes it, in `raising.py`, `differing.py`, `metrics.py`
-            or `ending.py`.
+        name: The function that provokes it, in `raising.py`, `sharded.py`, `differing.py`,
+            `metrics.py` or `ending.py`.
         fault: What goes wrong, in words.
         phase: When it goes wrong.
         launches: Where it is tried.
@@ -137,6 +137,19 @@ CASES = [
            (TWO,), "FileNotFoundError", "no-such-file"),
     raises("fails_beside_a_slow_pipeline", "a rank raises; 50 s of reading left on another", FIRST,
            (TWO,), "FileNotFoundError", "no-such-file"),
+    # A pipeline of `disteval.sharded`.
+    found("sharded_filters", "`sharded`: the pipeline filters a first sample", BEGIN,
+          (ONE, TWO), "DataError", "drops samples.* 3 samples of 4 elements.*`filter`"),
+    raises("sharded_filters_at_last", "`sharded`: the pipeline filters the last sample", FIRST,
+           (MIRRORED, TWO, THREE), "DataError", "drops samples.*`filter`", peers="DataError"),
+    found("sharded_repeats", "`sharded`: the pipeline repeats", BEGIN,
+          (MIRRORED, TWO), "DataError", "adds samples.*`repeat`"),
+    found("sharded_shuffles", "`sharded`: the pipeline shuffles", BEGIN,
+          (ONE, TWO), "DataOrderError", "in another order.*`shuffle`"),
+    raises("sharded_raises_on_one_element", "`sharded`: the pipeline raises on an element", FIRST,
+           (ONE, TWO, THREE), "DataError", "failed on element 31.*a bad image", peers="DataError"),
+    found("sharded_elements_in_another_order", "`sharded`: elements in another order on one rank",
+          BEGIN, (TWO,), "DataOrderError", r"between rank 0 and ranks \[1\].*sort them"),
     # The chief.
     raises("chief_cannot_hold_the_predictions", "the chief runs out of memory", GATHER, (TWO,),
            "MemoryError", "Unable to allocate", origin="chief"),

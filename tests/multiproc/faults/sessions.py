@@ -8,6 +8,7 @@ others: each has to find its own end.
 
 from __future__ import annotations
 
+import collections
 import functools
 import json
 import os
@@ -72,10 +73,11 @@ def run(case: Case, directory: Path, rank: int, size: int) -> None:
     for stream in (1, 2):
         os.dup2(os.open(directory / f"{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
     # Only here, since these modules look at the environment of the rank.
-    from multiproc.faults import differing, ending, metrics, raising
+    from multiproc.faults import differing, ending, metrics, raising, sharded
     from multiproc.faults.training import Training
 
-    scenario = (vars(raising) | vars(differing) | vars(ending) | vars(metrics))[case.name]
+    modules = (raising, sharded, differing, ending, metrics)
+    scenario = collections.ChainMap(*map(vars, modules))[case.name]
     try:
         scenario(Training(directory, rank in case.origins(size), case.timeout))
     except BaseException as error:
