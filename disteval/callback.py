@@ -31,9 +31,10 @@ class DistEvalCallback(TableCallback):
         data_table_columns: Names of the columns of the ground-truth table.
         pred_table_columns: Names of the columns of the prediction table.
         validation_data: `(x, y)` or `(x, y, sample_weight)` of arrays or nests of arrays; a
-            finite `tf.data.Dataset`, batched or not; a `keras.utils.PyDataset`; or a function
-            `fn(shard_index, num_shards)` that returns a dataset of `(index, (x, y))`, for input
-            that is sharded at its source. With `None`, there is no sharded inference, and
+            finite `tf.data.Dataset`, batched or not, of which each rank reads all; a
+            `keras.utils.PyDataset`; `disteval.sharded(elements, pipeline)`, of which a rank
+            decodes its own part only; or a function `fn(shard_index, num_shards)` that returns a
+            dataset of `(index, (x, y))`. With `None`, there is no sharded inference, and
             `add_model_predictions` does its own.
         num_samples: Limits inference and `samples()` to the first so many samples.
         batch_size: Samples of a batch on one replica, 32 by default. A batched dataset keeps

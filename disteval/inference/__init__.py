@@ -9,4 +9,5 @@ In: a model, a `Source`, a backend. Out: an `Evaluation`: predictions on the chi
 - `shard.py`, `outputs.py`: what a rank evaluated.
 - `gathered.py`: the rows of all ranks, in dataset order. `receipts.py`: each sample exactly once.
 - `wire.py`: nests of tensors as buffers. `balance.py`: shares. `progress.py`: the bar.
+- `input_wait.py`: tells the user if the evaluation waits for its input.
 """

@@ -44,6 +44,7 @@ def test_tables_equal_those_of_the_base_class(wandb_backend: WandbBackend) -> No
             "disteval",
             f"--run-id={run_id}",
             f"--epochs={EPOCHS}",
+            *(["--sharded"] if launch[1] > 2 else []),
             launch=launch,
             env=env,
         )
@@ -63,6 +64,8 @@ def test_tables_equal_those_of_the_base_class(wandb_backend: WandbBackend) -> No
             latest = ["latest"] if epoch == EPOCHS - 1 else []
             assert table["aliases"] == sorted([*latest, f"epoch_{epoch}"])
             assert table["metadata"]["samples"] == 23
+            ranks = 1 if launch[0] == "mirrored" else launch[1]
+            assert len(table["metadata"]["seconds"]["input"]) == ranks
             images = {p: f for p, f in table["files"].items() if p.startswith("media/images/")}
             assert len(images) == 23
             assert all(size == 0 and ref for size, ref in images.values()), "no second upload"

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
 
 import examples
 
@@ -53,6 +56,9 @@ def test_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
         if example.language == "python":
             script += "\n" * (example.line - 1 - script.count("\n")) + example.text
     assert script
+    for i, image in enumerate(load_digits().images[:20].astype("uint8")):
+        png = tf.io.encode_png(image[..., np.newaxis])
+        tf.io.write_file(str(tmp_path / "val" / str(i % 10) / f"{i:04}.png"), png)
     offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_DATA_DIR": str(tmp_path)}
     path = f"{TOP}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run(

@@ -115,6 +115,18 @@ def named(value: Any) -> str:
 ONE_HOT = np.eye(3)[Y]
 MASKS = np.zeros((6, 8, 8), np.int64)
 WRONG: list[tuple[str, Callable[[], Any], str]] = [
+    # Elements and pipelines; tests/unit/data/test_sharded.py has more.
+    ("no pipeline", lambda: with_data(disteval.sharded((X, Y), None)), "`pipeline` must be"),
+    ("a dataset as the pipeline", lambda: with_data(
+        disteval.sharded((X, Y), tf.data.Dataset.from_tensor_slices((X, Y)))),
+     "`pipeline` must be a function"),
+    ("unequal elements", lambda: with_data(disteval.sharded((X, Y[:3]), lambda d: d)),
+     "cannot be read one by one"),
+    ("a pattern as elements", lambda: with_data(disteval.sharded("val/*.png", lambda d: d)),
+     "cannot be read one by one"),
+    ("elements that are shuffled", lambda: with_data(disteval.sharded(
+        tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(12), lambda d: d)),
+     "which shuffles by default"),
     # Columns.
     *((f"data columns {named(c)}", functools.partial(callback, c, ["y"]), "`data_table_columns`")
       for c in ("image", None, [], (n for n in "ab"), ["a", "a"], [1], {"a"}, 3, [["a"]], b"a")),

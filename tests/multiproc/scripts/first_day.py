@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 
 import horovod.tensorflow as hvd
 import numpy as np
@@ -179,6 +180,34 @@ def a_learning_rate_that_differs_is_named() -> None:
     assert "DistributedGradientTape" not in message, "the user has done that already"
 
 
+def a_dataset_that_every_rank_decodes_is_named() -> None:
+    def decode(x: np.ndarray) -> np.ndarray:
+        time.sleep(0.02)
+        return x
+
+    def pipeline(elements: tf.data.Dataset) -> tf.data.Dataset:
+        decoded = elements.map(
+            lambda x: tf.ensure_shape(tf.numpy_function(decode, [x], tf.float32), [3])
+        )
+        return decoded.batch(4)
+
+    x = random.normal(size=(80, 3)).astype(np.float32)
+    dataset = pipeline(tf.data.Dataset.from_tensor_slices(x))
+    model, seconds = network(), []
+    messages.take()
+    for data in (dataset, dataset, disteval.sharded(x, pipeline)):
+        started = time.monotonic()
+        disteval.predict(model, data)
+        seconds.append(time.monotonic() - started)
+    told = messages.take()
+    assert len(told) == (1 if rank == 0 else 0), told
+    for message in told:
+        assert "s, since each of 2 ranks reads all of validation_data" in message
+        assert "disteval.sharded(elements, lambda d: d.map(decode).batch(32))" in message
+    print(f"rank {rank}: {seconds} s with a dataset, again, and with elements and a pipeline")
+    assert seconds[2] < 0.8 * seconds[1]
+
+
 def the_average_of_horovod_raises() -> None:
     """As the README says: under Keras 3, metrics cannot be averaged by Horovod's callback."""
     from horovod.tensorflow.keras.callbacks import MetricAverageCallback
@@ -201,5 +230,6 @@ if __name__ == "__main__":
     a_wrong_call_on_one_rank_is_an_error_on_both()
     a_wrong_evaluation_on_one_rank_is_an_error_on_both()
     a_learning_rate_that_differs_is_named()
+    a_dataset_that_every_rank_decodes_is_named()
     the_average_of_horovod_raises()
     print("all passed")

@@ -20,6 +20,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("callback", choices=["base", "disteval"])
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--run-id", required=True)
+parser.add_argument("--sharded", action="store_true", help="data as elements and a pipeline")
 args = parser.parse_args()
 
 strategy = replicas.start()
@@ -33,11 +34,15 @@ PRED_COLUMNS = ["epoch", "idx", "image", "label", "class", "score"]
 traces = []
 
 
+def pipeline(elements):
+    return elements.map(lambda x, y: (x, y), num_parallel_calls=4).batch(4)
+
+
 class Hooks:
     """The hooks of a user, the same under both base classes but for where predictions are from."""
 
     def add_ground_truth(self, logs=None):
-        for idx, (image, label) in enumerate(zip(X, Y, strict=True)):
+        for idx, (image, label) in enumerate(self.truth()):
             self.data_table.add_data(idx, wandb.Image(image), label)
 
     def add_model_predictions(self, epoch, logs=None):
@@ -53,6 +58,9 @@ class Base(Hooks, WandbEvalCallback):
     def __init__(self):
         super().__init__(DATA_COLUMNS, PRED_COLUMNS)
 
+    def truth(self):
+        return zip(X, Y, strict=True)
+
     def outputs(self):
         return self.model.predict(X, verbose=0)
 
@@ -62,10 +70,13 @@ class Dist(Hooks, disteval.DistEvalCallback):
         super().__init__(
             DATA_COLUMNS,
             PRED_COLUMNS,
-            validation_data=(X, Y),
+            validation_data=disteval.sharded((X, Y), pipeline) if args.sharded else (X, Y),
             batch_size=4,
             backend=replicas.BACKEND,
         )
+
+    def truth(self):
+        return self.samples()
 
     def outputs(self):
         return self.predictions

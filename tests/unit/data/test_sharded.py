@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,25 @@ def test_file_names_and_ragged_elements() -> None:
     data = source(ragged, lambda d: d.map(lambda x: x + 1).ragged_batch(2))
     assert [x.tolist() for x, _ in data.samples()] == [[1], [2, 3], [4, 5, 6]]
     assert [batch.to_list() for _, batch in data.batches(WHOLE)] == [[[1], [2, 3]], [[4, 5, 6]]]
+
+
+def test_raw_records_of_files(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"{part}.tfrecord") for part in range(3)]
+    for part, file in enumerate(files):
+        with tf.io.TFRecordWriter(file) as writer:
+            for i in range(part * 5, part * 5 + 5):
+                value = tf.train.Feature(int64_list=tf.train.Int64List(value=[i]))
+                features = tf.train.Features(feature={"label": value})
+                writer.write(tf.train.Example(features=features).SerializeToString())
+
+    def parse(record: tf.Tensor) -> tf.Tensor:
+        parts = {"label": tf.io.FixedLenFeature([], tf.int64)}
+        return tf.io.parse_single_example(record, parts)["label"]
+
+    data = source(tf.data.TFRecordDataset(files), lambda d: d.map(parse).batch(4))
+    assert data.capacity() == 15
+    assert [int(x) for x, _ in data.samples()] == list(range(15))
+    assert starts(data, 2) == [[0, 4], [8, 12]]
 
 
 def test_elements_are_counted_once_if_they_do_not_tell() -> None:
