@@ -177,9 +177,11 @@ class ShardedSource(Source):
 
     def first_of_all(self) -> Any:
         """Returns the first batch, read from all elements, as one device reads it."""
-        for batch in self._batches(self.data.samples_of(0, self.num_samples)):
-            return batch
-        self._refuse_count(0, self.num_samples)
+        batches = self._batches(self.data.samples_of(0, self.num_samples))
+        batch = self._next(batches, 0, self.num_samples)
+        if batch is None:
+            self._refuse_count(0, self.num_samples)
+        return batch
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         samples = self.data.samples_of(0, self.num_samples)
@@ -200,10 +202,7 @@ class ShardedSource(Source):
         position, batches = start, self._batches(samples)
         while True:
             due = min(self.batch_size, stop - position)
-            try:
-                batch = next(batches, None)
-            except tf.errors.OpError as error:
-                self._refuse_element(position, position + due, error)
+            batch = self._next(batches, position, position + due)
             rows = 0 if batch is None else num_rows(batch)
             if rows != due:
                 self._refuse_rows(position - start, rows, stop - start, batches)
@@ -211,6 +210,13 @@ class ShardedSource(Source):
                 return
             yield position, batch
             position += rows
+
+    def _next(self, batches: Iterator[Any], start: int, stop: int) -> Any:
+        """Returns the next batch, of elements from `start` to `stop - 1` at most; or `None`."""
+        try:
+            return next(batches, None)
+        except tf.errors.OpError as error:
+            self._refuse_element(start, stop, error)
 
     def _refuse_rows(
         self, before: int, rows: int, expected: int, batches: Iterator[Any]
