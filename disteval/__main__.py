@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 from disteval.doctor import report as doctor
+from disteval.doctor.traps import version_of
 from disteval.errors import DistEvalError
 
 
 def main() -> int:
     """Runs the command of `sys.argv`, and returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m disteval")
-    parser.add_argument("--version", action="version", version=f"{doctor.version_of('disteval')}")
+    parser.add_argument("--version", action="version", version=f"{version_of('disteval')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     examine = commands.add_parser("doctor", help="say what would run here, and what is in the way")
     examine.add_argument("--json", action="store_true", help="print facts and traps as JSON")

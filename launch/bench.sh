@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks: prints a table, and writes JSON and a plot to tests/benchmarks/results.
 #
-#   bash launch/bench.sh [--quick] [--peers] [--only SECTION] [--output FOLDER]
+#   bash launch/bench.sh [--quick] [--peers] [--gpu] [--only SECTION] [--output FOLDER]
 #
 # They need launch/setup.sh --horovod --test, and matplotlib. --quick takes 3 minutes and writes
 # quick.json and quick.png; without it, 20 minutes and full.json and full.png.

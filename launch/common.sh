@@ -15,6 +15,17 @@ die() {
     exit 1
 }
 
+have() { command -v "$1" >/dev/null; }
+
+# Prints how many NVIDIA GPUs the driver has.
+count_gpus() {
+    if have nvidia-smi; then
+        nvidia-smi -L 2>/dev/null | grep -c '^GPU ' || true
+    else
+        echo 0
+    fi
+}
+
 # Puts the environment that setup.sh made first on PATH. Without one, `python` stays as it is.
 use_venv() {
     if [[ -x $venv/bin/python ]]; then

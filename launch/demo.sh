@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up, trains on two replicas with W&B offline (no account needed), shows the tables, and makes
-# a page of the predictions to look at in a browser.
+# Sets up, trains on all GPUs (or on two CPU replicas, without two GPUs) with W&B offline (no account
+# needed), shows the tables, and makes a page of the predictions to look at in a browser.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -8,11 +8,17 @@ bash "$launch/setup.sh"
 
 # W&B writes only to this folder.
 export WANDB_MODE=offline WANDB_DIR=$top/runs WANDB_DATA_DIR=$top/runs/data
-# Runs on two CPU replicas, so that the demo is the same on every machine.
-export CUDA_VISIBLE_DEVICES=-1
 mkdir -p "$WANDB_DIR"
 
-bash "$launch/mirrored.sh" --replicas 2 --epochs 3
+gpus=$(count_gpus)
+if ((gpus > 1)); then
+    say "Training on $gpus GPUs"
+    replicas=(--replicas "$gpus")
+else
+    say "Training on two CPU replicas, since this machine does not have two NVIDIA GPUs"
+    replicas=(--cpu --replicas 2)
+fi
+bash "$launch/mirrored.sh" "${replicas[@]}" --epochs 3
 "$venv/bin/python" "$launch/show_tables.py" "$WANDB_DIR/wandb/latest-run"
 echo
 echo "A page of the predictions, to open in a browser:"

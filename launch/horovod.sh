@@ -61,10 +61,8 @@ main() {
 }
 
 default_ranks() {
-    local gpus=0
-    if command -v nvidia-smi >/dev/null; then
-        gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU' || true)
-    fi
+    local gpus
+    gpus=$(count_gpus)
     echo $((gpus > 0 ? gpus : 2))
 }
 

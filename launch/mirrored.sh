@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains and evaluates on all GPUs of this machine, or on two CPU replicas; the arguments, such as
-# --replicas N, go to train.py.
+# Trains and evaluates on all GPUs of this machine, or on two CPU replicas if it has none; the
+# arguments, such as --replicas N and --cpu, go to train.py.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv and installs disteval in it, editable, with what launch/train.py needs.
 #
-#   bash launch/setup.sh [--horovod] [--test]
+#   bash launch/setup.sh [--horovod] [--test] [--cpu]
 #
 #   --horovod  builds and installs Horovod too (2 to 5 minutes once, then from a cache)
 #   --test     installs what the tests need
+#   --cpu      installs no CUDA libraries (3 GB), which are for machines with NVIDIA GPUs
 #   PYTHON     the Python to make .venv with (3.10 to 3.13)
 #
 # HOROVOD_GPU_OPERATIONS, HOROVOD_WITH_MPI and all other build settings of Horovod are respected.
@@ -18,18 +19,20 @@ package_stamp=$venv/disteval.installed
 horovod_stamp=$venv/horovod.installed
 
 main() {
-    local extras=demo horovod=
+    local extras=demo horovod='' gpus
+    gpus=$(count_gpus)
     for option in "$@"; do
         case $option in
             --horovod) horovod=1 ;;
             --test) extras="test" ;; # contains demo
-            *) die "usage: launch/setup.sh [--horovod] [--test]" ;;
+            --cpu) gpus=0 ;;
+            *) die "usage: launch/setup.sh [--horovod] [--test] [--cpu]" ;;
         esac
     done
     # Checked first, because the steps before the build take minutes.
     [[ -z $horovod || -e $horovod_stamp ]] || horovod_works || need_build_tools
     make_venv
-    install_package "$extras"
+    install_package "$extras" "$gpus"
     [[ -z $horovod ]] || install_horovod
 }
 
@@ -41,8 +44,6 @@ need_build_tools() {
     ((${#missing[@]} == 0)) || die "Horovod needs $(join "${missing[@]}") to build:" \
         "install with 'apt install g++ make cmake' or your system's equivalent, then run this again."
 }
-
-have() { command -v "$1" >/dev/null; }
 
 join() {
     local list
@@ -80,16 +81,31 @@ find_python() {
 }
 
 install_package() {
-    local extras=$1 stamp
+    local extras=$1 gpus=$2 stamp
+    ((gpus == 0)) || extras+=,cuda
     stamp="$extras $(digest <"$top/pyproject.toml")"
     # The test extra contains the demo extra, so the stamp of either is enough for the demo.
     if [[ -e $package_stamp ]] &&
-        [[ $(<"$package_stamp") == "$stamp" || $(<"$package_stamp") == "test ${stamp#* }" ]]; then
+        [[ $(<"$package_stamp") == "$stamp" || $(<"$package_stamp") == "${stamp/#demo/test}" ]]; then
         return
     fi
     say "Installing disteval[$extras] into $venv (TensorFlow is large: this may take minutes)"
+    ((gpus == 0)) || say "For $gpus NVIDIA GPUs, with the CUDA libraries: a download of about 3 GB." \
+        "bash launch/setup.sh --cpu does without."
     pip_install --editable "${top}[$extras]"
+    ((gpus == 0)) || check_gpus "$gpus"
     echo "$stamp" >"$package_stamp"
+}
+
+# Without this check, TensorFlow would train on the CPU without a word.
+check_gpus() {
+    local gpus=$1 seen
+    seen=$(env -u CUDA_VISIBLE_DEVICES "$venv/bin/python" -c '
+import tensorflow as tf
+print(len(tf.config.list_physical_devices("GPU")))' 2>/dev/null | tail -n 1)
+    ((${seen:-0} >= gpus)) || die "TensorFlow sees ${seen:-0} of $gpus GPUs:" \
+        "'$venv/bin/python -m disteval doctor' says why. 'bash launch/setup.sh --cpu' sets up for the CPU."
+    say "TensorFlow sees all $gpus GPUs."
 }
 
 pip_install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }

@@ -3,6 +3,7 @@
 #
 #   bash launch/test.sh                 lint, types, tests, coverage, the wheel
 #   bash launch/test.sh --fast          lint, types and unit tests, without Horovod; at most 3 minutes
+#   bash launch/test.sh --gpu           the tests that need NVIDIA GPUs
 #   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
 #   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
@@ -17,6 +18,9 @@ main() {
     elif [[ ${1:-} == --fast ]]; then
         bash "$launch/setup.sh" --test
         set -- --numprocesses 2 tests/unit
+    elif [[ ${1:-} == --gpu ]]; then
+        bash "$launch/setup.sh" --horovod --test
+        set -- -m gpu tests/gpu "${@:2}"
     else
         bash "$launch/setup.sh" --horovod --test
         install_chromium

@@ -18,6 +18,7 @@ import wandb
 from wandb.integration.keras import WandbMetricsLogger
 
 import disteval
+from disteval.doctor.gpus import expected_gpus
 
 keras = tf.keras
 Examples = tuple[np.ndarray, np.ndarray]  # images and labels
@@ -83,7 +84,9 @@ def parse_arguments() -> argparse.Namespace:
         type=int,
         help="for --backend mirrored (default: all GPUs, or 2 logical CPU devices without GPUs)",
     )
+    parser.add_argument("--cpu", action="store_true", help="use no GPUs")
     args = parser.parse_args()
+    choose_devices(args.cpu)
     if args.backend == "auto":
         args.backend = choose_backend(args.replicas)
     if args.replicas and args.backend != "mirrored":
@@ -91,12 +94,30 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
+def choose_devices(cpu: bool) -> None:
+    """Hides the GPUs for `--cpu`, and makes sure that TensorFlow sees them all without it."""
+    if cpu:
+        tf.config.set_visible_devices([], "GPU")
+        return
+    seen, expected = len(tf.config.list_physical_devices("GPU")), expected_gpus()
+    if seen < expected:
+        sys.exit(
+            f"This machine has {expected} GPUs, and TensorFlow sees {seen}. Install TensorFlow "
+            "with CUDA: bash launch/setup.sh, or pip install 'tensorflow[and-cuda]'. To train on "
+            "the CPU: --cpu, or CUDA_VISIBLE_DEVICES=-1."
+        )
+
+
+def visible_gpus() -> list[tf.config.PhysicalDevice]:
+    return tf.config.get_visible_devices("GPU")
+
+
 def choose_backend(replicas: int | None) -> str:
     if "HOROVOD_RANK" in os.environ:
         return "horovod"
     if "TF_CONFIG" in os.environ:
         return "multiworker"
-    several = (replicas or len(tf.config.list_physical_devices("GPU"))) > 1
+    several = (replicas or len(visible_gpus())) > 1
     return "mirrored" if several else "single"
 
 
@@ -111,14 +132,13 @@ def start_horovod() -> tuple[int, int]:
 
 def use_gpu(number: int) -> None:
     """Makes one GPU visible, so that the other ranks on this machine can use the others."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
+    if gpus := visible_gpus():
         tf.config.set_visible_devices(gpus[number % len(gpus)], "GPU")  # Slurm may show only one
 
 
 def mirrored_strategy(replicas: int | None) -> tf.distribute.Strategy:
     """Returns a strategy with replicas on the first GPUs; without GPUs, on logical CPU devices."""
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = visible_gpus()
     replicas = replicas or len(gpus) or 2
     if gpus and replicas > len(gpus):
         sys.exit(f"--replicas {replicas}, but this machine has {len(gpus)} GPUs")

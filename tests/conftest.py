@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from disteval.doctor.gpus import expected_gpus
 from wandb_backend.fixture import wandb_backend
 
 __all__ = ["wandb_backend"]
@@ -15,6 +16,14 @@ __all__ = ["wandb_backend"]
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile("repeat")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the tests that need GPUs on a machine without any."""
+    if not expected_gpus():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
 
 
 @pytest.fixture(autouse=True)

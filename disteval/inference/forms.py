@@ -49,3 +49,26 @@ def generalized(known: Any, spec: Any) -> Any:
     except (TypeError, ValueError):
         return spec
     return spec if None in tf.nest.flatten(merged) else merged
+
+
+def array_of(part: tf.Tensor, count: tf.Tensor) -> tf.TensorArray:
+    """Returns an array for `count` tensors like `part`, each with any number of rows."""
+    dtype, shape = array_dtype(part.dtype), any_rows(part.shape)
+    return tf.TensorArray(dtype, count, infer_shape=False, element_shape=shape)
+
+
+def array_dtype(dtype: tf.DType, on_gpu: bool | None = None) -> tf.DType:
+    """Returns the dtype in which a `TensorArray` holds values of a dtype.
+
+    On GPUs, it cannot hold narrow and unsigned integers: such an array would be on the host, and
+    each turn of a loop would copy all of it from there and back.
+
+    Args:
+        dtype: The dtype of the values.
+        on_gpu: Whether the array is on a GPU; by default, whether there is one.
+    """
+    if on_gpu is None:
+        on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    if not on_gpu or not dtype.is_integer:
+        return dtype
+    return tf.int64 if dtype.size == 8 or dtype == tf.uint32 else tf.int32

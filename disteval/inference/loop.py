@@ -17,7 +17,7 @@ from disteval.data.batches import as_tensor, cut, num_rows, split_element
 from disteval.data.sharding import Pace, Segment
 from disteval.errors import DataError
 from disteval.inference import wire
-from disteval.inference.forms import any_rows, fits, generalized, sliced, spec_of
+from disteval.inference.forms import array_of, fits, generalized, sliced, spec_of
 from disteval.inference.metrics import CompiledMetrics, Validation
 from disteval.inference.steps import make_steps
 from disteval.inference.tracing import failed_at, plain_errors
@@ -218,18 +218,16 @@ class Loop:
 
         step = tf.function(step_on, jit_compile=self._uses_xla()).get_concrete_function(self._spec)
         components, rows, _ = step.structured_outputs
+        parts = tf.nest.flatten(components)
         count = tf.shape(offsets)[0] - 1
-        arrays = [
-            tf.TensorArray(part.dtype, count, infer_shape=False, element_shape=any_rows(part.shape))
-            for part in tf.nest.flatten(components)
-        ]
+        arrays = [array_of(part, count) for part in parts]
         table = tf.TensorArray(rows.dtype, count, element_shape=rows.shape)
         zeros = self.metrics.zeros() if self.metrics else []
 
         def body(i: tf.Tensor, table: Any, arrays: list[Any], totals: list[tf.Tensor]) -> Any:
             components, rows, states = step(sliced(inputs, offsets[i], offsets[i + 1]))
-            parts = zip(arrays, tf.nest.flatten(components), strict=True)
-            arrays = [array.write(i, part) for array, part in parts]
+            new = zip(arrays, tf.nest.flatten(components), strict=True)
+            arrays = [array.write(i, tf.cast(part, array.dtype)) for array, part in new]
             return i + 1, table.write(i, rows), arrays, _added(totals, states)
 
         _, table, arrays, totals = tf.while_loop(
@@ -238,7 +236,7 @@ class Loop:
             [0, table, arrays, [tf.constant(z) for z in zeros]],
             parallel_iterations=self._steps.parallel_iterations,
         )
-        joined = [array.concat() for array in arrays]
+        joined = [tf.cast(a.concat(), p.dtype) for a, p in zip(arrays, parts, strict=True)]
         return tf.nest.pack_sequence_as(components, joined), table.stack(), totals
 
     def _evaluate_eagerly(self, segment: Any, replica: int) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from benchmarks import cost, report
 from benchmarks.measure import emitted
 from benchmarks.plot import plot
+from disteval.doctor.gpus import expected_gpus
 from multiproc.running import SINGLE, Launch, run
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -58,10 +59,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="run small cases only, in 3 minutes")
     parser.add_argument("--peers", action="store_true", help="add gathers of other libraries")
+    parser.add_argument("--gpu", action="store_true", help="on the GPUs, one for each replica")
     parser.add_argument("--only", action="append", help="one section, such as gather; repeatable")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
-    options = [flag for flag in ("quick", "peers") if getattr(args, flag)]
+    options = [flag for flag in ("quick", "peers", "gpu") if getattr(args, flag)]
+    device = {"DISTEVAL_TEST_DEVICE": "GPU"} if args.gpu else {}
+    most = expected_gpus() if args.gpu else None
+    if most == 0:
+        parser.error("--gpu needs NVIDIA GPUs: python -m disteval doctor")
 
     started, machine = time.monotonic(), report.machine()
     figures: list[dict[str, Any]] = []
@@ -69,9 +75,13 @@ def main() -> None:
     for job in jobs(args.quick, args.peers):
         if args.only and job.section not in args.only:
             continue
+        if most is not None and job.launch[1] > most:
+            continue
         sys.stderr.write(f"{job.section}: {job.script}, {job.launch[0]} {job.launch[1]}\n")
         flags = [*job.flags, *(["--quick"] if args.quick else [])]
-        done = run(SCRIPTS / job.script, *flags, launch=job.launch, env=job.env, timeout=3600)
+        done = run(
+            SCRIPTS / job.script, *flags, launch=job.launch, env=job.env | device, timeout=3600
+        )
         if done.returncode:
             sys.stderr.write(f"{job.script} failed:\n{done.stdout}\n")
             failed.append(job.script)

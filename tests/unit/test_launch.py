@@ -148,6 +148,106 @@ def test_setup_refuses_unknown_options(tree: Path) -> None:
     assert result.stderr.startswith("usage:")
 
 
+NVIDIA_SMI = "printf 'GPU %s: NVIDIA H100\\n' 0 1"
+# Takes the place of Python in .venv: records what pip installs, and sees some of the GPUs.
+RECORDER = """
+[[ $1 != -c ]] || echo "${SEEN:-2}"
+[[ $2 != pip ]] || echo "$@" >>"$(dirname "$0")/pip.log"
+"""
+
+
+@pytest.fixture
+def gpus(tree: Path, tools: Path) -> Path:
+    """A machine with two GPUs, on which pip and TensorFlow are replaced; returns pip's log."""
+    add_script(tools, "nvidia-smi", NVIDIA_SMI)
+    (tools / "tail").symlink_to(str(shutil.which("tail")))
+    folder = tree / ".venv/bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "pip"):
+        add_script(folder, name, RECORDER)
+    return folder / "pip.log"
+
+
+def test_setup_installs_cuda_for_gpus(tree: Path, tools: Path, gpus: Path) -> None:
+    result = run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)})
+    assert result.returncode == 0, result.stderr
+    assert gpus.read_text().split()[-1] == f"{tree}[demo,cuda]"
+    assert "For 2 NVIDIA GPUs" in result.stderr
+    assert "about 3 GB" in result.stderr
+    assert result.stderr.splitlines()[-1] == "TensorFlow sees all 2 GPUs."
+    gpus.unlink()
+    assert run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)}).returncode == 0
+    assert not gpus.exists(), "nothing is installed twice"
+    assert run("bash", tree / "launch/setup.sh", "--test", env={"PATH": str(tools)}).stderr
+    assert gpus.read_text().split()[-1] == f"{tree}[test,cuda]"
+    gpus.unlink()
+    assert run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)}).returncode == 0
+    assert not gpus.exists(), "the tests need all that the demo needs"
+
+
+def test_setup_for_the_cpu_alone(tree: Path, tools: Path, gpus: Path) -> None:
+    result = run("bash", tree / "launch/setup.sh", "--cpu", env={"PATH": str(tools)})
+    assert result.returncode == 0, result.stderr
+    assert gpus.read_text().split()[-1] == f"{tree}[demo]"
+    assert "GPU" not in result.stderr
+    (tools / "nvidia-smi").unlink()
+    gpus.unlink()
+    assert run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)}).returncode == 0
+    assert not gpus.exists(), "the same as without GPUs"
+
+
+def test_setup_fails_if_tensorflow_sees_fewer_gpus(tree: Path, tools: Path, gpus: Path) -> None:
+    environment = {"PATH": str(tools), "SEEN": "1"}
+    for _ in range(2):
+        result = run("bash", tree / "launch/setup.sh", env=environment)
+        assert result.returncode == 1
+        assert "TensorFlow sees 1 of 2 GPUs" in result.stderr
+        assert "-m disteval doctor' says why" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("gpus", "said", "arguments"),
+    [
+        (0, "Training on two CPU replicas", "--cpu --replicas 2"),
+        (1, "Training on two CPU replicas", "--cpu --replicas 2"),
+        (3, "Training on 3 GPUs", "--replicas 3"),
+    ],
+)
+def test_the_demo_uses_all_gpus(
+    gpus: int, said: str, arguments: str, tree: Path, tools: Path
+) -> None:
+    add_script(
+        tools, "nvidia-smi", f"for i in {' '.join(map(str, range(gpus)))}; do echo GPU $i; done"
+    )
+    for tool in ("mkdir",):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    (tree / "launch/setup.sh").write_text("")
+    (tree / "launch/mirrored.sh").write_text('echo mirrored "$@"')
+    (tree / ".venv/bin").mkdir(parents=True)
+    add_script(tree / ".venv/bin", "python", "")
+    result = run("bash", tree / "launch/demo.sh", env={"PATH": str(tools)})
+    assert result.returncode == 0, result.stderr
+    assert said in result.stderr
+    assert f"mirrored {arguments} --epochs 3" in result.stdout
+
+
+def test_gpus_that_tensorflow_does_not_see_are_an_error(tools: Path) -> None:
+    add_script(tools, "nvidia-smi", NVIDIA_SMI)
+    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    train = [sys.executable, TOP / "launch/train.py", "--backend", "mirrored", "--replicas", "2"]
+    result = run(*train, env=environment)
+    assert result.returncode == 1
+    assert "has 2 GPUs, and TensorFlow sees 0." in result.stderr
+    assert "bash launch/setup.sh" in result.stderr
+    # What is meant trains.
+    environment |= {"WANDB_MODE": "disabled"}
+    result = run(*train, "--epochs", "1", "--cpu", env=environment)
+    assert result.returncode == 0, result.stderr
+    environment |= {"CUDA_VISIBLE_DEVICES": "-1"}
+    assert run(*train, "--epochs", "1", env=environment).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "horovodrun", "train"),
     [
@@ -274,7 +374,7 @@ def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
 def test_train_help() -> None:
     result = run(sys.executable, TOP / "launch/train.py", "--help")
     assert result.returncode == 0, result.stderr
-    options = "dataset epochs batch-size learning-rate samples backend replicas"
+    options = "dataset epochs batch-size learning-rate samples backend replicas cpu"
     for option in options.split():
         assert f"--{option}" in result.stdout
 

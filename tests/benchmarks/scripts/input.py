@@ -23,9 +23,9 @@ from benchmarks.measure import emit, interleaved, medians, ratio
 
 QUICK = "--quick" in sys.argv
 REPETITIONS = 1 if QUICK else 3
-# The simulated decoding takes 5 or 35 seconds on one rank, so that overhead matters less: with 8
+# The simulated decoding takes 5 or 34 seconds on one rank, so that overhead matters less: with 8
 # ranks on 2 cores, an evaluation takes 0.1 to 0.2 seconds more than its part.
-BATCHES, BATCH_SIZE, SECONDS = (128, 8, 0.005) if QUICK else (800, 8, 0.005)
+BATCHES, BATCH_SIZE, SECONDS = (64, 8, 0.01) if QUICK else (400, 8, 0.01)
 IMAGES, HEIGHT, WIDTH = (200 if QUICK else 2000), 375, 500
 SIMULATED, JPEGS = "simulated decoding", f"{IMAGES:,} JPEGs of {WIDTH}x{HEIGHT}"
 

@@ -69,15 +69,23 @@ def ill(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Any, Any]:
     """All traps that do not hide each other, in one examination."""
     folder = tmp_path_factory.mktemp("ill")
     plant(folder, "horovod")
-    (folder / "numpy-1.2.3.dist-info").mkdir()
-    metadata = "Metadata-Version: 2.1\nName: numpy\nVersion: 1.2.3\n"
-    (folder / "numpy-1.2.3.dist-info/METADATA").write_text(metadata)
+    (folder / "horovod/__init__.py").write_text(
+        'raise ImportError("Extension horovod.tensorflow has not been built")\n'
+    )
+    for name, version in (("numpy", "1.2.3"), ("wandb", "99.1.0")):
+        (folder / f"{name}-{version}.dist-info").mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (folder / f"{name}-{version}.dist-info/METADATA").write_text(metadata)
+    (folder / "nvidia-smi").write_text("#!/bin/sh\n[ $1 != -L ] || echo 'GPU 0: NVIDIA H100'\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    (folder / "sh").symlink_to("/bin/sh")
     return examine(
         stubs=folder,
         PATH=str(folder),  # neither compiler nor cmake
         WANDB_MODE="online",
         WANDB_BASE_URL=f"http://127.0.0.1:{closed_port()}",
         WANDB_API_KEY="not-a-real-key" * 3,
+        CUDA_VISIBLE_DEVICES=None,
         TF_CONFIG='{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}',
     )
 
@@ -90,7 +98,9 @@ def test_traps_make_the_status_1(ill: tuple[int, Any, Any]) -> None:
     ("trap", "fatal", "text", "advice"),
     [
         ("numpy", True, "1.2.3", "pip install 'numpy"),
-        ("horovod", True, "horovod is broken", "bash launch/setup.sh --horovod"),
+        ("horovod-without-tensorflow", True, "`pip install horovod`", "pip uninstall"),
+        ("wandb-version", False, "W&B 99.1.0 is newer than", "pip install 'wandb=="),
+        ("gpus", True, "The driver has 1 GPUs, and TensorFlow sees 0", "tensorflow[and-cuda]"),
         ("build-tools", False, "c++, cmake, make", "apt install"),
         ("wandb-server", True, "does not answer", "WANDB_MODE=offline"),
     ],
@@ -136,6 +146,20 @@ def test_finds_a_wandb_without_pillow_and_a_login(
     assert "pip install" in traps["pillow"]["advice"]
     assert facts["wandb_server"] == f"{wandb_backend.url} answers, not logged in"
     assert "wandb login" in traps["wandb-login"]["advice"]
+
+
+def test_finds_a_broken_horovod_and_a_tensorflow_without_cuda(tmp_path: Path) -> None:
+    plant(tmp_path, "horovod")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n[ $1 != -L ] || echo 'GPU 0: NVIDIA H100'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    built = "import tensorflow as tf\ntf.test.is_built_with_cuda = lambda: False\n"
+    (tmp_path / "sitecustomize.py").write_text(built)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = doctor(stubs=tmp_path, PATH=path, WANDB_MODE="offline", CUDA_VISIBLE_DEVICES=None)
+    assert done.returncode == 1
+    assert re.search("^GPUs +TensorFlow sees 0 of 1$", done.stdout, re.MULTILINE)
+    assert "TensorFlow was built without CUDA. It would train on the CPU." in done.stdout
+    assert "Horovod cannot be used: ImportError: horovod is broken" in done.stdout
 
 
 @needs_horovod
@@ -184,7 +208,7 @@ def test_a_machine_with_keras_2_and_without_cmake(tmp_path: Path) -> None:
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))  # for horovodrun
     done = doctor(WANDB_MODE="offline", TF_USE_LEGACY_KERAS="1", PATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
-    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:9])
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:11])
     assert lines["Keras"].endswith(f"tf.keras is tf_keras {importlib.metadata.version('tf_keras')}")
     assert lines["W&B"].endswith(", offline")
     assert lines["Backend"].startswith("single (")

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ def test_facts() -> None:
         "name": "single",
         "reason": "neither horovodrun nor TF_CONFIG, and one device",
     }
+    assert found["gpus"] == 0
+    assert isinstance(found["is_cuda_build"], bool)
     if HAS_HOROVOD:
         assert found["horovod"]["version"] == version("horovod")
         assert "Gloo" in found["horovod"]["features"]
@@ -72,3 +75,26 @@ def test_predict_on_one_rank_is_no_proof() -> None:
     done = run(SELFTEST, "predict")
     assert done.returncode == 1
     assert "horovodrun started one rank only" in done.stdout
+
+
+DEVICES = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from disteval.doctor import selftest
+selftest.SAMPLES = 256
+print(selftest.evaluate_devices("CPU"))
+"""
+
+
+def test_each_device_evaluates_what_the_cpu_does() -> None:
+    """As on GPUs, with two devices that TensorFlow makes of the CPU."""
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"CPU:0: [\d,]+ samples/s; CPU:1: [\d,]+ samples/s\n", done.stdout)

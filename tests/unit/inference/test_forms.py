@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from disteval.inference.forms import any_rows, fits, generalized, sliced, spec_of
+# Not public, but the only list of what runs on a GPU on a machine without one.
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op
+
+from disteval.inference.forms import any_rows, array_dtype, fits, generalized, sliced, spec_of
 
 BATCH = {"x": tf.zeros((4, 3)), "ragged": tf.ragged.constant([[1], [2, 3], [], [4]])}
 
@@ -41,3 +45,30 @@ def test_batches_of_different_structure_have_no_common_form() -> None:
 def test_components_of_any_number_of_rows() -> None:
     assert any_rows(tf.TensorShape([4, 3])).as_list() == [None, 3]
     assert any_rows(tf.TensorShape([])).rank == 0
+
+
+DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+          "float16", "bfloat16", "float32", "float64"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_arrays_on_gpus_hold_every_dtype(name: str) -> None:
+    dtype = tf.as_dtype(name)
+    assert array_dtype(dtype, on_gpu=False) == dtype
+    held = array_dtype(dtype, on_gpu=True)
+    assert dtype.min == tf.cast(tf.cast([dtype.min], held), dtype)[0].numpy()
+    assert dtype.max == tf.cast(tf.cast([dtype.max], held), dtype)[0].numpy()
+    if not tf.test.is_built_with_cuda():
+        return
+    for operation in ("TensorListSetItem", "TensorListConcatV2"):
+        kernels = get_registered_kernels_for_op(operation).kernel
+        on_gpu = [
+            kernel.constraint[0].allowed_values.list.type
+            for kernel in kernels
+            if kernel.device_type in ("GPU", "DEFAULT") and kernel.constraint
+        ]
+        assert any(held.as_datatype_enum in types for types in on_gpu), operation
+
+
+def test_strings_stay_strings() -> None:
+    assert array_dtype(tf.string, on_gpu=True) == tf.string
