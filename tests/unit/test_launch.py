@@ -169,35 +169,37 @@ def gpus(tree: Path, tools: Path) -> Path:
 
 
 def test_setup_installs_cuda_for_gpus(tree: Path, tools: Path, gpus: Path) -> None:
-    result = run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)})
+    environment = {"PATH": str(tools), "HOME": str(tree)}
+    result = run("bash", tree / "launch/setup.sh", env=environment)
     assert result.returncode == 0, result.stderr
     assert gpus.read_text().split()[-1] == f"{tree}[demo,cuda]"
     assert "For 2 NVIDIA GPUs" in result.stderr
     assert "about 3 GB" in result.stderr
     assert result.stderr.splitlines()[-1] == "TensorFlow sees all 2 GPUs."
     gpus.unlink()
-    assert run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)}).returncode == 0
+    assert run("bash", tree / "launch/setup.sh", env=environment).returncode == 0
     assert not gpus.exists(), "nothing is installed twice"
-    assert run("bash", tree / "launch/setup.sh", "--test", env={"PATH": str(tools)}).stderr
+    assert run("bash", tree / "launch/setup.sh", "--test", env=environment).stderr
     assert gpus.read_text().split()[-1] == f"{tree}[test,cuda]"
     gpus.unlink()
-    assert run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)}).returncode == 0
+    assert run("bash", tree / "launch/setup.sh", env=environment).returncode == 0
     assert not gpus.exists(), "the tests need all that the demo needs"
 
 
 def test_setup_for_the_cpu_alone(tree: Path, tools: Path, gpus: Path) -> None:
-    result = run("bash", tree / "launch/setup.sh", "--cpu", env={"PATH": str(tools)})
+    environment = {"PATH": str(tools), "HOME": str(tree)}
+    result = run("bash", tree / "launch/setup.sh", "--cpu", env=environment)
     assert result.returncode == 0, result.stderr
     assert gpus.read_text().split()[-1] == f"{tree}[demo]"
     assert "GPU" not in result.stderr
     (tools / "nvidia-smi").unlink()
     gpus.unlink()
-    assert run("bash", tree / "launch/setup.sh", env={"PATH": str(tools)}).returncode == 0
+    assert run("bash", tree / "launch/setup.sh", env=environment).returncode == 0
     assert not gpus.exists(), "the same as without GPUs"
 
 
 def test_setup_fails_if_tensorflow_sees_fewer_gpus(tree: Path, tools: Path, gpus: Path) -> None:
-    environment = {"PATH": str(tools), "SEEN": "1"}
+    environment = {"PATH": str(tools), "HOME": str(tree), "SEEN": "1"}
     for _ in range(2):
         result = run("bash", tree / "launch/setup.sh", env=environment)
         assert result.returncode == 1
@@ -219,8 +221,7 @@ def test_the_demo_uses_all_gpus(
     add_script(
         tools, "nvidia-smi", f"for i in {' '.join(map(str, range(gpus)))}; do echo GPU $i; done"
     )
-    for tool in ("mkdir",):
-        (tools / tool).symlink_to(str(shutil.which(tool)))
+    (tools / "mkdir").symlink_to(str(shutil.which("mkdir")))
     (tree / "launch/setup.sh").write_text("")
     (tree / "launch/mirrored.sh").write_text('echo mirrored "$@"')
     (tree / ".venv/bin").mkdir(parents=True)
