@@ -46,6 +46,8 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 960})
         page.goto(report.resolve().as_uri())
         page.wait_for_selector(".sample")
+        # The pictures of the samples, and the filters above them.
+        page.evaluate("document.querySelector('.sample').scrollIntoView({block: 'center'})")
         save(page, "page.png")
         browser.close()
 
