@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import re
 import shlex
@@ -49,13 +50,25 @@ def test_the_readme_is_short() -> None:
     assert len((TOP / "README.md").read_text().splitlines()) <= 200
 
 
-def test_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
+# Two logical devices, in the place of two GPUs.
+DEVICES = (
+    "import tensorflow as tf; "
+    "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], "
+    "[tf.config.LogicalDeviceConfiguration()] * 2)"
+)
+BOTH_WERE_USED = """
+assert disteval.get_backend(model=model).num_replicas == strategy.num_replicas_in_sync == 2
+"""
+
+
+def test_python_runs_from_top_to_bottom_and_uses_all_devices(tmp_path: Path) -> None:
+    has_horovod = importlib.util.find_spec("horovod") is not None
     # Padded with empty lines, so that a traceback shows the line numbers of the README.
-    script = ""
+    script = DEVICES
     for example in examples.read(TOP / "README.md"):
-        if example.language == "python":
+        if example.language == "python" and (has_horovod or "import horovod" not in example.text):
             script += "\n" * (example.line - 1 - script.count("\n")) + example.text
-    assert script
+    script += BOTH_WERE_USED
     for i, image in enumerate(load_digits().images[:20].astype("uint8")):
         png = tf.io.encode_png(image[..., np.newaxis])
         tf.io.write_file(str(tmp_path / "val" / str(i % 10) / f"{i:04}.png"), png)
