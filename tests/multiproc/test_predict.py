@@ -8,9 +8,7 @@ from multiproc.running import Launch, check, processes
 
 LAUNCHES: list[Launch] = [
     ("single", 1),
-    ("mirrored", 2),
     ("mirrored", 4),
-    ("horovod", 1),
     ("horovodrun", 2),
     ("horovod", 3),
     ("horovod", 4),

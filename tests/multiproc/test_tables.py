@@ -14,13 +14,11 @@ from wandb_backend.fixture import WandbBackend
 
 LAUNCHES: list[Launch] = [
     ("single", 1),
-    ("mirrored", 2),
     ("mirrored", 4),
-    ("horovod", 1),
     ("horovodrun", 2),
     ("horovod", 3),
 ]
-EPOCHS = 5
+EPOCHS = 3
 
 
 def read(backend: WandbBackend, run_id: str) -> dict[str, Any]:
