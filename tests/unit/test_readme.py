@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -16,6 +18,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+import disteval
 import examples
 
 TOP = Path(__file__).resolve().parents[2]
@@ -48,6 +51,25 @@ def test_contributing_names_every_room() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((TOP / "README.md").read_text().splitlines()) <= 200
+
+
+def test_the_table_of_options_is_complete() -> None:
+    document = (TOP / "README.md").read_text()
+    section = document.partition("## Options")[2].partition("\n## ")[0]
+    listed: dict[str, str] = {}
+    for line in section.splitlines()[4:]:
+        names, defaults, _ = (CODE.findall(cell) for cell in line.split("|")[1:4])
+        listed |= dict(zip(names, defaults * len(names), strict=False))
+    options = {
+        name: parameter.default
+        for kind in (disteval.DistEvalCallback, disteval.TaskEval)
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "validation_data"
+    }
+    assert set(listed) == set(options)
+    options["batch_size"] = 32  # of `None`, where the data is not batched
+    listed |= {"mode": '"auto"', "num_rows": "None"}  # the second default of their line
+    assert {name: ast.literal_eval(value) for name, value in listed.items()} == options
 
 
 # Two logical devices, in the place of two GPUs.
