@@ -17,6 +17,7 @@ from horovod.common.elastic import ObjectState
 from train import (
     DigitsEval,
     build_model,
+    choose_devices,
     load_data,
     read_wandb_key,
     shard,
@@ -61,11 +62,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=32, help="per replica")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, help="how many to evaluate (default: all)")
+    parser.add_argument("--cpu", action="store_true", help="use no GPUs")
     return parser.parse_args()
 
 
 def main(more_callbacks: Sequence[Any] = ()) -> None:
     args = parse_arguments()
+    choose_devices(args.cpu)
     hvd.init()
     use_gpu(hvd.local_rank())
     keras.utils.set_random_seed(1)
