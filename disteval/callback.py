@@ -14,6 +14,7 @@ from disteval.job import Job, batches_of
 from disteval.schedule import Schedule
 from disteval.tables.best import Monitor
 from disteval.tables.callback import TableCallback
+from disteval.tables.sets import SetName
 from disteval.validation import ValidationLogs
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class DistEvalCallback(TableCallback):
             `fit` needs no validation data then. `"auto"` does so if the model was compiled with a
             loss, the data has targets and `fit` does not validate by itself, and leaves out with a
             warning what cannot be exact. `True` raises a `MetricError` instead. `False` does not.
+        name: Tells this callback from others of one training, one for each set of data. "night"
+            makes the artifacts `val_night` and `run_<id>_pred_night`, the run's values
+            `eval/night/<metric>`, and `val_night_<metric>` in the logs.
         keep_local: Keeps the uploaded tables in the run's directory, too, for
             `python -m disteval report`. Those of an offline run are there anyway.
 
@@ -123,7 +127,9 @@ class DistEvalCallback(TableCallback):
         partitions: int = 1,
         keep_local: bool = False,
         validate: str | bool = "auto",
+        name: str | None = None,
     ) -> None:
+        names = SetName(name)
         options = Options(num_samples, batch_size, sync_weights, verbose, validate)
         if validate is True and validation_data is None:
             raise DistEvalError(
@@ -140,7 +146,8 @@ class DistEvalCallback(TableCallback):
             reference=reference,
             is_chief=engine.is_chief,
             has_peers=engine.size > 1,
-            monitor=Monitor(monitor, mode),
+            monitor=Monitor(monitor, mode, names),
+            names=names,
             # Without sharded inference, `add_model_predictions` needs the model as it is now.
             asynchronous=asynchronous and validation_data is not None,
             waits_for_uploads=not asynchronous,
@@ -152,7 +159,7 @@ class DistEvalCallback(TableCallback):
         self._session: Session | None = None
         if validation_data is not None:
             self._session = Session(validation_data, self.postprocess, options)
-        self._validation = ValidationLogs(validate)
+        self._validation = ValidationLogs(validate, names)
         self._job = Job(
             self._session, self._publisher, schedule, self._validation, backend, timeout
         )
@@ -244,6 +251,7 @@ class DistEvalCallback(TableCallback):
             self.close()
         else:
             # The other ranks may be elsewhere, so this is no time for a collective.
+            self._job.forget()
             self._publisher.drain()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:

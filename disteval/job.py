@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -39,7 +40,12 @@ class StartReport:
     own_run: str | None
 
 
-@dataclasses.dataclass
+# The jobs of this process that have begun, and were not ended. Those of a training that failed are
+# in it until they are freed.
+_begun: weakref.WeakSet[Job] = weakref.WeakSet()
+
+
+@dataclasses.dataclass(eq=False)
 class Job:
     """The part of one rank in what all ranks do together; each method is a collective.
 
@@ -70,12 +76,15 @@ class Job:
         self.has_begun = False
         self._run_identity: dict[str, Any] | None = None
         self._warned_of_runs = False
+        self._has_trained = False
 
     def begin(self, model: Any, logs: dict[str, float] | None) -> None:
         """Checks data and model on every rank, and logs the ground-truth table on the chief."""
         backend = self._backend_of(model)
         self.validation.begin()
-        with backend.together("on_train_begin", self._config()) as agreement:
+        step = self.publisher.names.step
+        with backend.together(step("on_train_begin"), self._config()) as agreement:
+            self._check_name()
             knows_run = backend.is_chief or self._run_identity is not None
             run = (run_identity() or self._run_identity) if knows_run else None
             if backend.is_chief:
@@ -93,27 +102,29 @@ class Job:
         # A rank that has joined an elastic job has counted no batches.
         self.schedule.resume(max(report.batches for report in reports))
         self._run_identity = next((report.run for report in reports if report.run), None)
-        with backend.together("add_ground_truth"):
+        with backend.together(step("add_ground_truth")):
             if backend.is_chief:
                 self.publisher.begin(self._run_identity, logs)
                 self._warn_of_runs([report.own_run for report in reports])
             if self.session is not None:
                 self.session.check()
-        self.has_begun = True
+        self.has_begun, self._has_trained = True, False
+        _begun.add(self)
 
     def begin_epoch(self, model: Any, epoch: int) -> None:
         """Records the epoch, and checks that all ranks are in it."""
-        self.epoch = epoch
+        self.epoch, self._has_trained = epoch, True
         self.schedule.start_epoch()
         # Without this, a rank that has left training or is an epoch ahead would be a hang.
-        self._backend_of(model).agree(f"the begin of epoch {epoch}")
+        self._backend_of(model).agree(self.publisher.names.step(f"the begin of epoch {epoch}"))
 
     def evaluate(self, model: Any, unit: str, number: int, logs: dict[str, float] | None) -> None:
         """Evaluates on every rank, and publishes a version on the chief."""
         backend = self._backend_of(model)
-        step = f"the evaluation of {unit} {number}"
+        names = self.publisher.names
+        step = names.step(f"the evaluation of {unit} {number}")
         # 1. A new version, now, so that the last one's predictions can be freed.
-        version = Version.start(unit, number, self.epoch, self.schedule.batches, logs)
+        version = Version.start(unit, number, self.epoch, self.schedule.batches, logs, names)
         self.publisher.newest = version
         # 2. All ranks evaluate, or raise what has failed on one of them in the background.
         error = self.publisher.take_error()
@@ -140,16 +151,21 @@ class Job:
         if self.publisher.asynchronous:
             self._publish(backend)
         else:
-            with backend.together(f"add_model_predictions of {unit} {number}"):
+            with backend.together(names.step(f"add_model_predictions of {unit} {number}")):
                 self._publish(backend)
 
     def end(self, model: Any) -> None:
         """Waits for the chief's tables, and raises on every rank what failed in the background."""
-        self.has_begun = False
-        with self._backend_of(model).together("the end of training"):
+        self.forget()
+        with self._backend_of(model).together(self.publisher.names.step("the end of training")):
             self.publisher.finish()
         # The other ranks do not wait for uploads whose failures are only warned about.
         self.publisher.drain()
+
+    def forget(self) -> None:
+        """Records that there is nothing to end any more."""
+        self.has_begun = False
+        _begun.discard(self)
 
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
@@ -165,8 +181,26 @@ class Job:
 
     def _config(self) -> dict[str, Any]:
         """Returns the settings that have to be equal on every rank."""
-        config = {"log_freq": self.schedule.log_freq, "asynchronous": self.publisher.asynchronous}
+        config = {
+            "log_freq": self.schedule.log_freq,
+            "asynchronous": self.publisher.asynchronous,
+            "name": self.publisher.names.name,
+        }
         return config | (self.session.config() if self.session else {"validation_data": None})
+
+    def _check_name(self) -> None:
+        """Raises if another callback of this training has the same name.
+
+        One that has trained an epoch belongs to another training, which has failed.
+        """
+        name = self.publisher.names.name
+        others = [job for job in _begun if job is not self and not job._has_trained]
+        if any(job.publisher.names.name == name for job in others):
+            raise DistEvalError(
+                "Two callbacks of one training have the same name, so that their tables and values "
+                f"would overwrite each other. Received: name={name!r} twice. Expected: a name for "
+                'each set of data, such as name="night"; or close() of the first, if it is done.'
+            )
 
     def _assessed(self, backend: Backend, step: str, version: Version) -> dict[str, float]:
         """Returns what the chief computes of the predictions, on every rank."""

@@ -6,6 +6,8 @@ import logging
 import time
 from typing import Any
 
+from disteval.tables.sets import UNNAMED, SetName
+
 logger = logging.getLogger("disteval")
 
 
@@ -14,14 +16,16 @@ class ValidationLogs:
 
     Args:
         validate: See `DistEvalCallback`.
+        names: The name of the set.
 
     Attributes:
         metrics: The metrics of the last evaluation, without a prefix.
     """
 
-    def __init__(self, validate: str | bool) -> None:
+    def __init__(self, validate: str | bool, names: SetName = UNNAMED) -> None:
         self.metrics: dict[str, Any] = {}
         self._validate = validate
+        self._names = names
         self._step: int | None = None
         self._fit_began = 0.0
         self._fit_seconds: float | None = None
@@ -71,4 +75,4 @@ class ValidationLogs:
             )  # fmt: skip
 
     def _named(self) -> dict[str, Any]:
-        return {f"val_{name}": value for name, value in self.metrics.items()}
+        return {self._names.log(name): value for name, value in self.metrics.items()}

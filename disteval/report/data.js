@@ -6,13 +6,25 @@ import { format } from "./text.js";
 const OVERLAYS = { truth: /^(ground|truth|label|target)/i, prediction: /^pred/i };
 
 // Decodes the data that `page.py` wrote. A report has the `classes` by name, the `colors` of those
-// that are drawn into pictures, the `pictures` as [caption, URI, numbers of classes], and the `versions`.
+// that are drawn into pictures, the `pictures` as [caption, URI, numbers of classes], and `sets`: the
+// versions of each set of validation data by its name, which is "" without one. `versions` are those
+// of the set that is shown.
 export function readReport(data) {
-  const axis = chooseAxis(data.versions);
-  const columns = data.columns.map(decodeColumn);
-  const versions = data.versions.map((encoded) => new ShownVersion(encoded, { ...data, columns }, axis));
+  const shared = { ...data, columns: data.columns.map(decodeColumn) };
+  const sets = new Map();
+  for (const name of new Set(data.versions.map((version) => version.set))) {
+    sets.set(name, readVersions(data.versions.filter((version) => version.set === name), shared));
+  }
+  const versions = [...sets.values()].at(-1);
+  return { classes: data.classes, colors: data.colors, pictures: data.pictures, sets, versions };
+}
+
+// Returns the versions of one set of validation data.
+function readVersions(all, shared) {
+  const axis = chooseAxis(all);
+  const versions = all.map((encoded) => new ShownVersion(encoded, shared, axis));
   numberEqualNames(versions);
-  return { classes: data.classes, colors: data.colors, pictures: data.pictures, versions };
+  return versions;
 }
 
 function decodeColumn({ kind, values }) {

@@ -13,7 +13,7 @@ const PAGE_SIZE = 60; // samples
 const part = (id) => document.getElementById(id);
 
 const report = readReport(JSON.parse(part("data").textContent));
-const { versions } = report;
+let { versions } = report;
 
 const state = {
   first: versions[versions.length - 1],
@@ -105,6 +105,14 @@ function pickPair(version, truth, predicted) {
   part("samples").scrollIntoView({ behavior: "smooth" });
 }
 
+// Shows another set of validation data, from its newest version on.
+function pickSet(name) {
+  versions = report.versions = report.sets.get(name);
+  Object.assign(state, { first: versions[versions.length - 1], second: null, truth: null, predicted: null });
+  Object.assign(state, { show: "all", sort: "", page: 0 });
+  drawVersions();
+}
+
 function pickVersion(index) {
   state.first = versions[index];
   if (state.second === state.first) state.second = null;
@@ -160,6 +168,10 @@ function onFilter(id, read) {
   });
 }
 
+const setNames = [...report.sets.keys()];
+const setOptions = setNames.map((name) => [name, name === "" ? "without a name" : name]);
+fillSelect(part("set"), setOptions, setNames.at(-1));
+part("set").addEventListener("change", (event) => pickSet(event.target.value));
 part("first").addEventListener("change", (event) => pickVersion(Number(event.target.value)));
 part("second").addEventListener("change", (event) => {
   state.second = event.target.value === "" ? null : versions[Number(event.target.value)];

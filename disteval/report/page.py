@@ -92,6 +92,7 @@ class PageData:
             "epoch": version.metadata.get("epoch"),
             "step": version.metadata.get("step"),
             "part": version.part,
+            "set": version.names.name or "",
             "best": "best" in version.aliases,
             "rows": min(num_rows, self._rows),
             "samples": version.metadata.get("samples"),

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 from disteval.errors import DistEvalError
 from disteval.report.parts import Keys, Part, read_parts
 from disteval.report.transactions import LOGGED, PARTITIONED, StoredArtifact
+from disteval.tables.sets import UNNAMED, SetName
 
 logger = logging.getLogger("disteval")
 
-PREDICTIONS = "_pred"
+# `run_<id>_pred`, or `run_<id>_pred_<set>`.
+PREDICTIONS = re.compile(r"run_.*_pred(_[\w.-]+)?|.*_pred")
 EPOCH = ("eval/epoch",)
 # Where the history keeps the path of the table of `wandb.plot.confusion_matrix`.
-CONFUSION = ("eval/confusion_matrix_table", "path")
+CONFUSION = "confusion_matrix_table"
 
 
 @dataclasses.dataclass
@@ -35,6 +38,7 @@ class StoredVersion:
         confusion: Rows of truth, prediction and number of samples, over all evaluated samples, if
             the run logged them: the table may hold fewer samples.
         part: The number of the run's part that logged it, as the run may have been resumed.
+        names: The name of the set that was evaluated.
     """
 
     aliases: list[str]
@@ -44,6 +48,7 @@ class StoredVersion:
     scalars: dict[str, float] = dataclasses.field(default_factory=dict)
     confusion: list[list[Any]] = dataclasses.field(default_factory=list)
     part: int = 0
+    names: SetName = UNNAMED
 
 
 @dataclasses.dataclass
@@ -83,7 +88,12 @@ def read_run(directory: Path) -> Run:
                 raise
             logger.warning("The predictions in %s are left out: %s", part.directory, error)
             continue
-        _add_history([version for _, version in found], part.history, part.directory / "files")
+        own = [version for _, version in found]
+        sets = {version.names for version in own}
+        for each in sets:
+            rows = [_of_set(row, each, sets - {each}) for row in part.history]
+            of_set = [version for version in own if version.names == each]
+            _add_history(of_set, rows, part.directory / "files")
         versions += found
     if not versions:
         raise DistEvalError(
@@ -104,8 +114,12 @@ def read_run(directory: Path) -> Run:
 
 def _is_data(artifact: StoredArtifact) -> bool:
     """Whether an artifact holds the ground truth."""
-    is_prediction = artifact.name.endswith(PREDICTIONS)
-    return artifact.table_path is not None and artifact.type != LOGGED and not is_prediction
+    is_table = artifact.table_path is not None and artifact.type != LOGGED
+    return is_table and not _is_prediction(artifact)
+
+
+def _is_prediction(artifact: StoredArtifact) -> bool:
+    return PREDICTIONS.fullmatch(artifact.name) is not None
 
 
 def _read_versions(
@@ -124,7 +138,7 @@ def _read_versions(
         path = artifact.table_path
         if _is_data(artifact):
             newest = artifact
-        if path is None or not artifact.name.endswith(PREDICTIONS):
+        if path is None or not _is_prediction(artifact):
             continue
         columns, rows = _read_table(artifact, path)
         num_lost += bool(artifact.lost)
@@ -141,7 +155,10 @@ def _read_versions(
             _join(columns, rows, data_columns[id(data)])
         # The files of cells that were joined are in the data artifact.
         files = {**(data.files if data is not None else {}), **artifact.files}
-        version = StoredVersion(artifact.aliases, artifact.metadata, columns, files, part=number)
+        names = SetName(artifact.metadata.get("set"))
+        version = StoredVersion(
+            artifact.aliases, artifact.metadata, columns, files, part=number, names=names
+        )
         versions.append((artifact, version))
     if num_lost:
         logger.warning(
@@ -156,8 +173,9 @@ def _merge(found: Iterable[tuple[StoredArtifact, StoredVersion]]) -> list[Stored
     kept: list[tuple[StoredArtifact, StoredVersion]] = []
     for artifact, version in found:
         same = next((v for a, v in kept if _are_equal((a, v), (artifact, version))), None)
-        for _, other in kept:
-            other.aliases = [alias for alias in other.aliases if alias not in version.aliases]
+        for known, other in kept:
+            if known.name == artifact.name:
+                other.aliases = [alias for alias in other.aliases if alias not in version.aliases]
         if same is None:
             kept.append((artifact, version))
         else:
@@ -235,8 +253,8 @@ def _add_history(
     """Adds to each version the values that the run logged as `eval/` in its epoch.
 
     Args:
-        versions: The versions.
-        history: The rows of the run's history.
+        versions: The versions of one set.
+        history: The rows of the run's history, with the values of the set.
         files: The directory of the files that the history names.
     """
     evaluations: list[dict[Keys, Any]] = []
@@ -257,6 +275,23 @@ def _add_history(
         # Nested keys hold the settings of plots.
         numbers = {keys[0]: match[keys] for keys in match if len(keys) == 1 and keys != EPOCH}
         version.scalars = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
-        path = files / match.get(CONFUSION, "")
+        path = files / match.get((f"eval/{CONFUSION}", "path"), "")
         if path.is_file():
             version.confusion = _read_json(path)["data"]
+
+
+def _of_set(row: Mapping[Keys, Any], names: SetName, others: Iterable[SetName]) -> dict[Keys, Any]:
+    """Returns the values of a row of the history that are of a set, named as without sets.
+
+    Args:
+        row: The row.
+        names: The name of the set.
+        others: Those of the other sets, whose values may begin with the same letters.
+    """
+    prefixes = tuple(other.prefix for other in others if len(other.prefix) > len(names.prefix))
+    own = {
+        (f"eval/{keys[0].removeprefix(names.prefix)}", *keys[1:]): value
+        for keys, value in row.items()
+        if keys[0].startswith(names.prefix) and not keys[0].startswith(prefixes) and keys != EPOCH
+    }
+    return {EPOCH: row[EPOCH], **own} if EPOCH in row and (own or not prefixes) else {}

@@ -142,7 +142,13 @@ class TableLog:
         self._data = LoggedData(artifact, table, path, self._log(artifact, []))
 
     def log_predictions(
-        self, table: wandb.Table, type: str, table_name: str, aliases: list[str], metadata: Any
+        self,
+        table: wandb.Table,
+        type: str,
+        table_name: str,
+        aliases: list[str],
+        metadata: Any,
+        name: str | None = None,
     ) -> None:
         """Logs a version of the prediction table, with references to the data artifact."""
         if self.run.disabled:
@@ -152,7 +158,7 @@ class TableLog:
                 "log_pred_table was called before log_data_table. Expected: log_data_table first, "
                 "since the predictions refer to the ground-truth table."
             )
-        name = f"run_{self.run.id}_pred"
+        name = name or f"run_{self.run.id}_pred"
         artifact = PredictionArtifact(name, type, self._data, _finite(metadata))
         self._add(artifact, table, table_name)
         self._log(artifact, aliases, data=self._data.package, data_url=artifact.data_url)

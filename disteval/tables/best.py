@@ -15,6 +15,7 @@ import wandb
 from disteval.arguments import check_choice
 from disteval.errors import DistEvalError
 from disteval.tables.packages import own_folder, write_json
+from disteval.tables.sets import UNNAMED, SetName
 
 logger = logging.getLogger("disteval")
 
@@ -38,12 +39,18 @@ class Monitor:
         monitor: Name of a value in the logs, or of a metric that the hooks add; `None` for no best
             version.
         mode: `"min"`, `"max"`, or `"auto"`, which maximizes accuracies, AUC and similar values.
+        names: The name of the set.
 
     Raises:
         DistEvalError: An argument is invalid.
     """
 
-    def __init__(self, monitor: str | None, mode: str = "auto") -> None:
+    def __init__(
+        self,
+        monitor: str | None,
+        mode: str = "auto",
+        names: SetName = UNNAMED,
+    ) -> None:
         if monitor is not None and not isinstance(monitor, str):
             raise DistEvalError(
                 f"`monitor` is not a name. Received: monitor={monitor!r}. Expected: the name of a "
@@ -55,6 +62,7 @@ class Monitor:
             grows = any(part in name for part in GROWING) or GROWING_NAMES.fullmatch(name)
             mode = "max" if grows else "min"
         self.monitor = monitor
+        self._names = names
         self._sign = 1 if mode == "max" else -1
         self._best = -math.inf
         self._warned = False
@@ -65,7 +73,7 @@ class Monitor:
             return
         value = run.summary.get(self._key)
         if not isinstance(value, int | float):
-            value = _read(run).get(self.monitor)
+            value = _read(run).get(self._names.artifact(self.monitor))
         self._best = -math.inf if value is None else self._sign * float(value)
 
     def is_best(self, logs: Mapping[str, Any], metrics: Mapping[str, Any]) -> bool:
@@ -90,11 +98,18 @@ class Monitor:
         """Writes down the best value with the run."""
         best = self._sign * self._best
         run.summary[self._key] = best
-        write_json(own_folder(run) / FILE, _read(run) | {self.monitor: best})
+        write_json(
+            own_folder(run) / FILE, _read(run) | {self._names.artifact(str(self.monitor)): best}
+        )
 
     @property
     def _key(self) -> str:
-        return f"eval/best/{(self.monitor or '').removeprefix('eval/')}"
+        return self._names.value(f"best/{self._metric}")
+
+    @property
+    def _metric(self) -> str:
+        """The name of the value among the metrics of the set."""
+        return (self.monitor or "").removeprefix(self._names.prefix).removeprefix("eval/")
 
     def _find(self, logs: Mapping[str, Any], metrics: Mapping[str, Any]) -> Any:
         assert self.monitor is not None
@@ -102,7 +117,7 @@ class Monitor:
             return logs[self.monitor]
         # Papers and libraries write AP and F1, and this package ap and f1.
         by_name = {name.lower(): value for name, value in metrics.items()}
-        value = by_name.get(self.monitor.removeprefix("eval/").lower())
+        value = by_name.get(self._metric.lower())
         return value if isinstance(value, int | float) else None
 
     def _warn(self, logs: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:

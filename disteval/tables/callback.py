@@ -118,6 +118,7 @@ class TableCallback(WandbEvalCallback):
         Nothing is downloaded again: `data_table_ref` refers to the table of this process. See
         `WandbEvalCallback` for the arguments.
         """
+        name = self._publisher.names.artifact(name) if name == "val" else name
         self._publisher.log.log_data(self.data_table, name, type, table_name)
         self.data_table_ref: Any = DataTableRef(self.data_table)
 
@@ -132,7 +133,12 @@ class TableCallback(WandbEvalCallback):
         See `WandbEvalCallback` for the arguments. By default, the aliases are `latest` and
         `epoch_<n>` or `step_<n>`, and `best` for the best version so far.
         """
-        version = self._publisher.version
-        self._publisher.log.log_predictions(
-            self.pred_table, type, table_name, aliases or version.aliases, version.metadata
+        version, log = self._publisher.version, self._publisher.log
+        log.log_predictions(
+            self.pred_table,
+            type,
+            table_name,
+            aliases or version.aliases,
+            version.metadata,
+            self._publisher.names.artifact(f"run_{log.run.id}_pred"),
         )

@@ -14,6 +14,7 @@ from disteval.errors import DistEvalError
 from disteval.tables.artifacts import TableLog
 from disteval.tables.best import Monitor
 from disteval.tables.cells import store_plain_cells
+from disteval.tables.sets import UNNAMED, SetName
 from disteval.tables.version import Version
 from disteval.tables.worker import Worker
 
@@ -36,6 +37,7 @@ class Publisher:
         asynchronous: Whether the hooks run on a background thread.
         waits_for_uploads: Whether `publish` waits until the version is uploaded.
         on_log_error, partitions, keep_local: See `DistEvalCallback`.
+        names: The name of the set.
 
     Raises:
         DistEvalError: An argument is invalid.
@@ -51,6 +53,7 @@ class Publisher:
     on_log_error: str
     partitions: int
     keep_local: bool
+    names: SetName = UNNAMED
 
     def __post_init__(self) -> None:
         check_choice("on_log_error", self.on_log_error, ("warn", "raise"))

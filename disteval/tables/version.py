@@ -11,6 +11,7 @@ from disteval.backends.base import Backend
 from disteval.inference import receipts
 from disteval.inference.evaluation import Evaluation
 from disteval.inference.receipts import Receipt
+from disteval.tables.sets import UNNAMED, SetName
 
 # Longer receipts are too large for the metadata.
 MAX_RECEIPT = 16
@@ -29,6 +30,7 @@ class Version:
         predictions: On the chief, the nest of arrays.
         metrics: Values for `run.log` that the hooks added.
         assessment: What was computed of the predictions before the hooks run.
+        names: The name of the set that was evaluated.
     """
 
     epoch: int = 0
@@ -38,15 +40,24 @@ class Version:
     predictions: Any = None
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     assessment: Any = None
+    names: SetName = UNNAMED
 
     @classmethod
     def start(
-        cls, unit: str, number: int, epoch: int, step: int, logs: dict[str, Any] | None
+        cls,
+        unit: str,
+        number: int,
+        epoch: int,
+        step: int,
+        logs: dict[str, Any] | None,
+        names: SetName = UNNAMED,
     ) -> Version:
         """Returns the version of an evaluation that is about to run, such as `"epoch"` 3."""
         logs = dict(logs or {})
         metadata = {"epoch": epoch, "step": step, "logs": dict(logs)}
-        return cls(epoch, logs, ["latest", f"{unit}_{number}"], metadata)
+        if names.name is not None:
+            metadata["set"] = names.name
+        return cls(epoch, logs, ["latest", f"{unit}_{number}"], metadata, names=names)
 
     def add(self, evaluation: Evaluation, backend: Backend) -> None:
         """Adds the outcome of the evaluation."""
@@ -79,7 +90,7 @@ class Version:
 
     def scalars(self) -> dict[str, Any]:
         """Returns the values for `run.log`; empty without metrics and inference."""
-        metrics = {f"eval/{name}": value for name, value in self.metrics.items()}
+        metrics = {self.names.value(name): value for name, value in self.metrics.items()}
         seconds = self.metadata.get("seconds", {})
         if "inference" not in seconds:
             return {"eval/epoch": self.epoch, **metrics} if metrics else {}
@@ -88,8 +99,8 @@ class Version:
         seconds = seconds | {"input": max(seconds["input"])}
         return {
             "eval/epoch": self.epoch,
-            "eval/samples_per_sec": self.metadata["samples"] / max(total, 1e-9),
-            **{f"eval/seconds_{phase}": value for phase, value in seconds.items()},
+            self.names.value("samples_per_sec"): self.metadata["samples"] / max(total, 1e-9),
+            **{self.names.value(f"seconds_{phase}"): value for phase, value in seconds.items()},
             **metrics,
         }
 

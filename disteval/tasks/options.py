@@ -25,6 +25,7 @@ class CallbackOptions(TypedDict, total=False):
     partitions: int
     keep_local: bool
     validate: str | bool
+    name: str | None
 
 
 class TaskOptions(CallbackOptions, total=False):
