@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from disteval.tables.sets import SetName
 from disteval.validation import ValidationLogs
 
 
@@ -65,3 +66,12 @@ def test_without_validation_there_is_nothing_to_warn_of(caplog: pytest.LogCaptur
     validation.end_fit()
     validation.warn(0.25)
     assert not caplog.messages
+
+
+def test_metrics_of_a_named_set_have_its_name() -> None:
+    validation = ValidationLogs("auto", SetName("night"))
+    assert validation.record({"loss": 0.5}, 10) == {"val_night_loss": 0.5}
+    logs = {"loss": 1.0}
+    validation.add_to(logs, 10)
+    assert logs == {"loss": 1.0, "val_night_loss": 0.5}
+    assert validation.metrics == {"loss": 0.5}

@@ -10,6 +10,7 @@ import numpy as np
 from disteval.backends.choice import get_backend
 from disteval.inference import receipts
 from disteval.inference.evaluation import Evaluation
+from disteval.tables.sets import SetName
 from disteval.tables.version import MAX_RECEIPT, Version
 
 
@@ -57,4 +58,18 @@ def test_values_of_the_run() -> None:
         "eval/seconds_gather": 0.5,
         "eval/seconds_input": 1,
         **metrics,
+    }
+
+
+def test_values_of_a_named_set() -> None:
+    version = Version.start("epoch", 3, 3, 30, None, SetName("night"))
+    version.add_metrics({"accuracy": 0.5})
+    assert version.metadata["set"] == "night"
+    assert evaluated(version, []).scalars() == {
+        "eval/epoch": 3,
+        "eval/night/samples_per_sec": 5000,
+        "eval/night/seconds_inference": 1.5,
+        "eval/night/seconds_gather": 0.5,
+        "eval/night/seconds_input": 1,
+        "eval/night/accuracy": 0.5,
     }
