@@ -5,6 +5,7 @@ prediction table for each version, which refers to it, and values of the run.
 
 `callback` is what a hook uses, such as `add_predictions`; `publisher` runs the hooks. `version` is
 what one evaluation logs, `cells` makes values that W&B can store, `artifacts` makes artifacts of
-tables, with references. `packages` keeps these on disk until `uploads` has uploaded them. `worker`
-is the background thread of both; `wandb_private` has every private name of W&B.
+tables, with references. `sets` names all of these if a run has several sets of data. `packages`
+keeps tables on disk until `uploads` has uploaded them. `worker` is the background thread of both;
+`wandb_private` has every private name of W&B.
 """
