@@ -40,9 +40,9 @@ class StartReport:
     own_run: str | None
 
 
-# The jobs of this process that have begun, and were not ended. Those of a training that failed are
-# in it until they are freed.
-_begun: weakref.WeakSet[Job] = weakref.WeakSet()
+# The jobs of this process that have begun, until the first epoch begins or they end. Two with one
+# name belong to one training; later, they could belong to a training that has failed.
+_starting: weakref.WeakSet[Job] = weakref.WeakSet()
 
 
 @dataclasses.dataclass(eq=False)
@@ -76,10 +76,18 @@ class Job:
         self.has_begun = False
         self._run_identity: dict[str, Any] | None = None
         self._warned_of_runs = False
-        self._has_trained = False
 
     def begin(self, model: Any, logs: dict[str, float] | None) -> None:
         """Checks data and model on every rank, and logs the ground-truth table on the chief."""
+        try:
+            self._begin(model, logs)
+        except BaseException:
+            _starting.clear()  # the whole training has failed
+            raise
+        self.has_begun = True
+        _starting.add(self)
+
+    def _begin(self, model: Any, logs: dict[str, float] | None) -> None:
         backend = self._backend_of(model)
         self.validation.begin()
         step = self.publisher.names.step
@@ -108,12 +116,11 @@ class Job:
                 self._warn_of_runs([report.own_run for report in reports])
             if self.session is not None:
                 self.session.check()
-        self.has_begun, self._has_trained = True, False
-        _begun.add(self)
 
     def begin_epoch(self, model: Any, epoch: int) -> None:
         """Records the epoch, and checks that all ranks are in it."""
-        self.epoch, self._has_trained = epoch, True
+        self.epoch = epoch
+        _starting.discard(self)
         self.schedule.start_epoch()
         # Without this, a rank that has left training or is an epoch ahead would be a hang.
         self._backend_of(model).agree(self.publisher.names.step(f"the begin of epoch {epoch}"))
@@ -165,7 +172,7 @@ class Job:
     def forget(self) -> None:
         """Records that there is nothing to end any more."""
         self.has_begun = False
-        _begun.discard(self)
+        _starting.discard(self)
 
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
@@ -189,13 +196,9 @@ class Job:
         return config | (self.session.config() if self.session else {"validation_data": None})
 
     def _check_name(self) -> None:
-        """Raises if another callback of this training has the same name.
-
-        One that has trained an epoch belongs to another training, which has failed.
-        """
+        """Raises if another callback of this training has the same name."""
         name = self.publisher.names.name
-        others = [job for job in _begun if job is not self and not job._has_trained]
-        if any(job.publisher.names.name == name for job in others):
+        if any(job.publisher.names.name == name for job in _starting if job is not self):
             raise DistEvalError(
                 "Two callbacks of one training have the same name, so that their tables and values "
                 f"would overwrite each other. Received: name={name!r} twice. Expected: a name for "

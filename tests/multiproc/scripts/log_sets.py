@@ -61,9 +61,11 @@ def model() -> keras.Model:
     with strategy.scope():
         network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
         network.compile(
-            keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", ["accuracy"],
+            keras.optimizers.SGD(0.0),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
             jit_compile=False,
-        )  # fmt: skip
+        )
     return network
 
 
