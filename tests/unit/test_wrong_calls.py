@@ -69,6 +69,7 @@ def starts(task: DistEvalCallback, model: Any = None) -> None:
     """Begins a training, as `fit` does; nothing is trained before the error."""
     task.model = model or classifier()
     task.on_train_begin()
+    task.on_train_end()
 
 
 def with_data(data: Any, **options: Any) -> None:
@@ -278,6 +279,8 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("get_backend model", lambda: disteval.get_backend(model=3), "Keras model"),
     ("evaluate epoch", lambda: callback().evaluate(classifier(), -1), "`epoch`"),
     ("evaluate no model", lambda: callback().evaluate(None, 0), "`model` is not a Keras model"),
+    ("name no text", lambda: callback(name=3), "`name` is no name"),
+    ("name empty", lambda: callback(name=""), "`name` is no name"),
     ("samples without data", lambda: callback(validation_data=None).samples(), "needs validation"),
 ]  # fmt: skip
 

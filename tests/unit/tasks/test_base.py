@@ -137,7 +137,8 @@ def test_one_of_several_outputs(nested: type, key: str) -> None:
     probabilities, values = both.values() if nested is dict else both
     first, second = ("cls", "val") if key == "name" or nested is dict else (0, 1)
     task, recorded = recording(disteval.ClassificationEval, data, output_key=first, top_k=1)
-    other, others = recording(disteval.RegressionEval, data, output_key=second, label_key=second)
+    options = {"output_key": second, "label_key": second, "name": "value"}
+    other, others = recording(disteval.RegressionEval, data, **options)
     model.fit(*data, verbose=0, callbacks=[task, other])
     np.testing.assert_array_equal(task.predictions["scores"][:, 0], probabilities.max(axis=1))
     assert recorded["accuracy"] == (probabilities.argmax(axis=1) == Y).mean()
