@@ -184,7 +184,7 @@ def model_built_outside_the_scope() -> None:
 
 def two_callbacks() -> None:
     model = compiled(dense())
-    first, second = Eval(), Eval(num_samples=7, asynchronous=False, log_freq=1)
+    first, second = Eval(), Eval(num_samples=7, name="few", asynchronous=False, log_freq=1)
     fit(model, [first, second], epochs=1)
     check(first, model(X), (0,))
     steps = -(-len(X) // BATCH_SIZE)
