@@ -18,6 +18,9 @@ from disteval.data.sharding import Shard
 from disteval.data.sources import Source
 from disteval.errors import DataError
 
+# How many elements are tried one by one to find that on which a pipeline fails: a large batch.
+MAX_SEARCHED = 1024
+
 
 class Sharded:
     """Elements that are cheap to read, and the pipeline that makes samples of them.
@@ -245,7 +248,7 @@ class ShardedSource(Source):
 
     def _refuse_element(self, start: int, stop: int, error: tf.errors.OpError) -> NoReturn:
         """Raises an error that names the element on which the pipeline failed."""
-        for i in range(start, stop):
+        for i in range(start, min(stop, start + MAX_SEARCHED)):
             try:
                 for _ in self.data.samples_of(i, i + 1):
                     pass

@@ -37,6 +37,6 @@ def _nvidia_smi(*arguments: str) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return (
-        [line for line in done.stdout.splitlines() if line.strip()] if not done.returncode else []
-    )
+    if done.returncode:
+        return []
+    return [line for line in done.stdout.splitlines() if line.strip()]

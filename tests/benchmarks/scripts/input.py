@@ -36,22 +36,27 @@ backend = disteval.get_backend(replicas.BACKEND)
 Dataset = tf.data.Dataset
 
 
-def rank_times(contender: Callable[[], object]) -> Callable[[], object]:
+def on_chief(contender: Callable[[], object]) -> Callable[[], object]:
     """Returns a contender that only the chief runs, while the others wait at the barrier."""
     return lambda: contender() if backend.is_chief else None
+
+
+def decoder(seconds: float, shape: list[int | None]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function for `map` that takes so long for each element."""
+
+    def sleep(x: np.ndarray) -> np.ndarray:
+        time.sleep(seconds)
+        return x
+
+    return lambda x: tf.ensure_shape(tf.numpy_function(sleep, [x], x.dtype), shape)
 
 
 def simulated() -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     numbers = np.arange(BATCHES * BATCH_SIZE, dtype=np.float32)[:, np.newaxis]
 
-    def sleep(x: np.ndarray) -> np.ndarray:
-        time.sleep(SECONDS)
-        return x
-
     def pipeline(elements: tf.data.Dataset) -> tf.data.Dataset:
-        decode = lambda x: tf.ensure_shape(tf.numpy_function(sleep, [x], x.dtype), [1])  # noqa: E731
-        return elements.map(decode).batch(BATCH_SIZE)
+        return elements.map(decoder(SECONDS, [1])).batch(BATCH_SIZE)
 
     plain = pipeline(Dataset.from_tensor_slices(numbers))
     sharded, alone = (disteval.sharded(numbers, pipeline) for _ in range(2))
@@ -59,7 +64,7 @@ def simulated() -> None:
     def on_all(data: object) -> Callable[[], object]:
         return lambda: disteval.predict(model, data, backend=replicas.BACKEND)
 
-    on_one = rank_times(lambda: disteval.predict(model, alone, backend="single"))
+    on_one = on_chief(lambda: disteval.predict(model, alone, backend="single"))
     for data in (sharded, plain, alone):  # traces the loop, and the pipeline
         disteval.predict(model, data, num_samples=BATCH_SIZE * backend.size)
     seconds = interleaved(
@@ -84,15 +89,10 @@ def overlapped() -> None:
         slow, fast = models.waiting(batch_seconds * computing), models.waiting(0)
         numbers = models.inputs(slow, 100 * BATCH_SIZE)
 
-        def sleep(x: np.ndarray, seconds: float = batch_seconds * decoding) -> np.ndarray:
-            time.sleep(seconds)
-            return x
-
-        def pipeline(elements: tf.data.Dataset, sleep: object = sleep) -> tf.data.Dataset:
-            decode = lambda x: tf.ensure_shape(tf.numpy_function(sleep, [x], x.dtype), [None, 1])  # noqa: E731
-            return elements.batch(BATCH_SIZE).map(decode)
-
-        reading = disteval.sharded(numbers, pipeline)
+        decode = decoder(batch_seconds * decoding, [None, 1])
+        reading = disteval.sharded(
+            numbers, lambda d, decode=decode: d.batch(BATCH_SIZE).map(decode)
+        )
         contenders = {
             "both": lambda model=slow, data=reading: disteval.predict(model, data),
             "input": lambda model=fast, data=reading: disteval.predict(model, data),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,7 +67,7 @@ def test_names_of_transformations(pipeline: Pipeline, names: list[str]) -> None:
     assert transformations(pipeline, ELEMENT) == names
 
 
-def test_data_need_not_fit_into_a_graph(tmp_path: Path) -> None:
+def test_data_need_not_fit_into_a_graph() -> None:
     ragged = tf.RaggedTensor.from_row_lengths(tf.range(3), [2, 1])
     names = transformations(lambda d: d.map(lambda x: x).batch(2), {"image": ragged})
     assert names == ["map", "batch"]
