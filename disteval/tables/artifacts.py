@@ -172,10 +172,10 @@ class TableLog:
         if not self.run.disabled:
             self._try("the best value", lambda: monitor.begin(self.run))
 
-    def remember_best(self, monitor: Monitor) -> None:
-        """Writes down the best value with the run."""
+    def remember(self, what: str, write: Callable[[wandb.Run], None]) -> None:
+        """Writes down with the run what a later part of it needs, such as `"the best value"`."""
         if not self.run.disabled:
-            self._try("the best value", lambda: monitor.remember(self.run))
+            self._try(what, lambda: write(self.run))
 
     def drain(self) -> None:
         """Waits until all tables are built, and uploaded or kept on disk."""

@@ -7,14 +7,13 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import wandb
 
 from disteval.arguments import check_choice
 from disteval.errors import DistEvalError
-from disteval.tables.packages import own_folder, write_json
+from disteval.tables.run_folder import find_newest, own_folder, write_json
 from disteval.tables.sets import UNNAMED, SetName
 
 logger = logging.getLogger("disteval")
@@ -26,6 +25,12 @@ FILE = "best.json"
 # also a part of `mape`, which is an error.
 GROWING = ("acc", "auc", "f1", "fmeasure", "precision", "recall", "iou", "r2")
 GROWING_NAMES = re.compile(r"(val_|eval/)?(ap|ap50|ap75|ar|dice|map)(/.*)?", re.IGNORECASE)
+
+
+def grows(name: str) -> bool:
+    """Whether a metric is the better, the higher it is, by its name."""
+    name = name.lower()
+    return any(part in name for part in GROWING) or GROWING_NAMES.fullmatch(name) is not None
 
 
 class Monitor:
@@ -58,9 +63,7 @@ class Monitor:
             )
         check_choice("mode", mode, ("auto", "min", "max"))
         if mode == "auto":
-            name = (monitor or "").lower()
-            grows = any(part in name for part in GROWING) or GROWING_NAMES.fullmatch(name)
-            mode = "max" if grows else "min"
+            mode = "max" if grows(monitor or "") else "min"
         self.monitor = monitor
         self._names = names
         self._sign = 1 if mode == "max" else -1
@@ -132,17 +135,11 @@ class Monitor:
 
 def _read(run: wandb.Run) -> dict[str, float]:
     """Returns the best values that the newest directory of a run has, by name."""
-    found: dict[tuple[str, str], Path] = {}
-    folder = own_folder(run)
-    for path in folder.parents[1].glob(f"*run-*/{folder.name}/{FILE}"):
-        # Named by the time and the run, as in offline-run-20260102_030405-a1b2c3d4.
-        started, _, run_id = path.parents[1].name.partition("run-")[2].partition("-")
-        if run_id == run.id:
-            found[started, path.parents[1].name] = path
-    if not found:
+    path = find_newest(run, FILE)
+    if path is None:
         return {}
     try:
-        return {name: float(v) for name, v in json.loads(found[max(found)].read_text()).items()}
+        return {name: float(v) for name, v in json.loads(path.read_text()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        logger.warning("%s is damaged, and ignored (%s).", found[max(found)], error)
+        logger.warning("%s is damaged, and ignored (%s).", path, error)
         return {}

@@ -19,6 +19,7 @@ from typing import Any
 
 import wandb
 
+from disteval.tables.run_folder import own_folder, write_json
 from disteval.tables.wandb_private import ArtifactManifestEntry, staging_dir
 
 DESCRIPTION = "package.json"
@@ -158,14 +159,6 @@ def new_folder(run: wandb.Run) -> Path:
     raise AssertionError
 
 
-def own_folder(run: wandb.Run) -> Path:
-    """Returns the folder of this package in the run's directory."""
-    # Absolute, since a script may change its working directory.
-    folder = Path(run.dir).absolute().parent / "disteval"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def directory_name(number: int, name: str, aliases: list[str]) -> str:
     """Returns the name of a package's directory, such as `000003-epoch_2`."""
     label = next((alias for alias in aliases if alias not in MOVING), name)
@@ -181,13 +174,6 @@ def find(directory: Path) -> Iterator[Package]:
             except FileNotFoundError:  # uploaded and removed since `os.walk` listed it
                 continue
             yield package
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a file completely or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(value))
-    partial.replace(path)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -150,7 +150,7 @@ class Publisher:
             self.hooks.add_model_predictions(version.epoch, version.logs)
             if self.monitor.is_best(version.logs, version.metrics):
                 version.aliases.append("best")
-                self.log.remember_best(self.monitor)
+                self.log.remember("the best value", self.monitor.remember)
             if scalars := version.scalars():
                 # In one step of the run, with the metrics that the hook added.
                 self.log.log_scalars(scalars)

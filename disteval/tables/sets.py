@@ -12,6 +12,15 @@ from disteval.errors import DistEvalError
 MAX_LENGTH = 64
 
 
+def slug(name: str) -> str:
+    """Returns a name in letters that W&B allows; two different names stay different."""
+    allowed = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:MAX_LENGTH]
+    if allowed == name:
+        return name
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=3).hexdigest()
+    return f"{allowed}-{digest}"
+
+
 @dataclasses.dataclass(frozen=True)
 class SetName:
     """The name of a set; without one, everything is named as by the base class.
@@ -36,13 +45,7 @@ class SetName:
     @property
     def slug(self) -> str:
         """The name in letters that W&B allows; empty without a name."""
-        if self.name is None:
-            return ""
-        slug = re.sub(r"[^\w.-]", "_", self.name, flags=re.ASCII)[:MAX_LENGTH]
-        if slug == self.name:
-            return slug
-        # Two names that look alike in these letters stay apart.
-        return f"{slug}-{hashlib.blake2b(self.name.encode(), digest_size=3).hexdigest()}"
+        return "" if self.name is None else slug(self.name)
 
     def artifact(self, name: str) -> str:
         """Returns the name of an artifact, such as `val_night`."""

@@ -15,6 +15,7 @@ import wandb
 from disteval.errors import DistEvalError
 from disteval.tables import packages
 from disteval.tables.packages import MOVING, Package
+from disteval.tables.run_folder import write_json
 from disteval.tables.worker import Worker
 
 logger = logging.getLogger("disteval")
@@ -172,7 +173,7 @@ def _write_run(folder: Path, run: wandb.Run, data: dict[str, wandb.Artifact]) ->
     """Writes down the run of the packages in a folder, and the data artifacts they refer to."""
     names = {name: artifact.qualified_name for name, artifact in data.items()}
     known = {"entity": run.entity, "project": run.project, "id": run.id, "data": names}
-    packages.write_json(folder / RUN, known)
+    write_json(folder / RUN, known)
 
 
 def _answers(url: str) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import abc
-import importlib
 import inspect
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -16,32 +15,19 @@ import wandb
 from disteval.arguments import check_bool, check_strings
 from disteval.callback import DistEvalCallback
 from disteval.errors import DistEvalError
-from disteval.tables.cells import build_pred_table, plain_column
+from disteval.tables.history import History, restore
 from disteval.tables.version import Version
+from disteval.tasks.assessment import Assessment
 from disteval.tasks.inputs import RANGE_SAMPLES, Inputs
 from disteval.tasks.options import CallbackOptions, full_signature
 from disteval.tasks.probabilities import labels_of
-from disteval.tasks.rows import check_rows, first_rows, random_rows, stratified_rows, worst_rows
+from disteval.tasks.rows import FIXED, RANKED, check_rows, fixed_rows, ranked_rows
 from disteval.tasks.selection import Selection, only_leaf
+from disteval.tasks.shown import panel_table, truth_table
+from disteval.tasks.slices import Slices
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
-
-
-class Assessment(NamedTuple):
-    """Metrics, charts and columns of one evaluation.
-
-    Attributes:
-        metrics: Values over all samples, by name.
-        plots: W&B charts, by name.
-        losses: float of shape `(samples,)`; the higher, the worse the prediction.
-        columns: Columns of the prediction table by name, with a value for each sample.
-    """
-
-    metrics: dict[str, float]
-    plots: dict[str, Any]
-    losses: np.ndarray
-    columns: dict[str, np.ndarray]
 
 
 class TaskEval(DistEvalCallback):
@@ -59,10 +45,12 @@ class TaskEval(DistEvalCallback):
        key more in the mapping that it returns.
     4. `postprocess(outputs, batch)` is traced into the graph of each replica, and runs in each
        evaluation.
-    5. `assess(predictions, labels)` is called once on the chief with what all replicas returned:
-       metrics, plots, and columns with a value for each sample.
+    5. `assess(predictions, labels)` is called once on the chief with what all replicas returned,
+       and once for each part of `slices` with its samples: metrics, and columns with a value for
+       each sample.
     6. `prediction_columns(shown)` is called once with the indices of the samples that the tables
        show, for columns that are made for these only.
+    7. `plots(predictions, labels)` is called once for W&B's charts of all samples.
 
     All but the fourth run in the background of the chief, and must not use `self.model`.
 
@@ -70,8 +58,11 @@ class TaskEval(DistEvalCallback):
         validation_data: See `DistEvalCallback`; labels are required.
         rows: Which samples the tables show. `"first"`, `"random"` and `"stratified"` (classes in
             proportion, each at least once) choose the same samples in all versions. `"worst"`
-            chooses the samples with the highest loss in each version, the worst first; whenever
-            they change, the ground-truth table is logged again.
+            chooses the samples with the highest loss in each version, the worst first, and
+            `"changed"` those whose prediction changed since the version before, the largest change
+            of the loss first. `ClassificationEval` also has `"forgotten"`, the samples that were
+            right before and became wrong most often, and `"suspect"`, the labels that are
+            probably wrong. Whenever the samples change, the ground-truth table is logged again.
         num_rows: How many samples the tables show; without `rows`, the first so many. `None` is
             all of them, for `"first"` only.
         panel: Whether the newest rows also appear in the run's workspace as `eval/predictions`:
@@ -81,6 +72,14 @@ class TaskEval(DistEvalCallback):
             such as `"heads/class"` or `("heads", 0)`.
         label_key: The target to compare it with, if y has several; by default the one that has
             the key of the output.
+        slices: Parts of the samples by name, such as `{"light": values}`: a value for each
+            sample, or a function of `(x, y)` that the chief calls once for each sample; `None` for
+            a sample in no part. A slice is a column of both tables, and the metrics of each value
+            are logged as `eval/<metric>/light=dark`, those that are means over samples with a 95 %
+            bootstrap interval (`.../low` and `.../high`); at most the 20 largest values.
+        history: Whether the chief remembers what earlier versions said of each sample. It adds the
+            column `loss_change`, and for a classifier those that `ClassificationEval` lists. A
+            resumed run goes on with the history that is in its directory.
         in_logs: Names of metrics that the callbacks after this one need, such as `("AP",)`. They
             are computed before the epoch ends, and are in `logs` on every rank, as `val_AP`.
             Upper and lower case do not matter.
@@ -92,6 +91,9 @@ class TaskEval(DistEvalCallback):
 
     # With the arguments behind `**options`, for `help`; editors read these from their types.
     __signature__: ClassVar[inspect.Signature]
+
+    # The valid values of `rows`.
+    row_choices: ClassVar[tuple[str, ...]] = (*FIXED, *RANKED)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -107,6 +109,8 @@ class TaskEval(DistEvalCallback):
         image_key: Any = None,
         output_key: Any = None,
         label_key: Any = None,
+        slices: Mapping[str, Any] | None = None,
+        history: bool = True,
         in_logs: Sequence[str] = (),
         **options: Unpack[CallbackOptions],
     ) -> None:
@@ -114,7 +118,8 @@ class TaskEval(DistEvalCallback):
             raise DistEvalError(
                 "There is no data. Received: validation_data=None. Expected: (x, y) or a dataset."
             )
-        check_rows(rows, num_rows)
+        check_bool("history", history)
+        check_rows(rows, num_rows, self.row_choices, history)
         check_bool("panel", panel)
         if in_logs != ():
             check_strings("in_logs", in_logs)
@@ -130,8 +135,11 @@ class TaskEval(DistEvalCallback):
         self.in_logs = tuple(in_logs)
         if self.in_logs:
             self._job.assess = self._assess_for_logs
+        self.history = history
+        self._slices = Slices(slices, options.get("num_samples"))
+        self._history: History | None = None
         self._labels: list[Any] = []
-        # Indices of the samples that the tables show; `None` before `rows="worst"` chose any.
+        # Indices of the samples that the tables show; `None` before a ranking chose any.
         self._shown: np.ndarray | None = None
 
     @abc.abstractmethod
@@ -152,7 +160,15 @@ class TaskEval(DistEvalCallback):
 
     @abc.abstractmethod
     def assess(self, predictions: Any, labels: Sequence[Any]) -> Assessment:
-        """Returns metrics and columns of the predictions of all samples."""
+        """Returns metrics and columns of predictions: of all samples, or of a part of them."""
+
+    def plots(self, predictions: Any, labels: Sequence[Any]) -> dict[str, Any]:
+        """Returns W&B's charts of all samples, by name."""
+        return {}
+
+    def class_cells(self, predicted: np.ndarray) -> list[Any]:
+        """Returns the cells of predicted classes, as the `Outcome` of an assessment has them."""
+        return predicted.tolist()
 
     def prediction_columns(self, shown: np.ndarray) -> dict[str, list[Any]]:
         """Returns columns that exist for the shown samples only, such as images."""
@@ -160,23 +176,26 @@ class TaskEval(DistEvalCallback):
 
     def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
         """Reads all labels, and fills the ground-truth table with the chosen samples."""
-        labels = (self._selection.label(y, self._model) for _, y in self.samples())
-        self._labels = [self.read_label(label) for label in labels]
+        self._labels = []
+        self._slices.begin()
+        for x, y in self.samples():
+            self._labels.append(self.read_label(self._selection.label(y, self._model)))
+            self._slices.add(x, y)
+        self._slices.end(len(self._labels))
+        if self.history:
+            run, names, task = self._publisher.log.run, self._publisher.names, type(self).__name__
+            self._history = restore(run, names, task, self._labels, self._history)
         first = [x for x, _ in itertools.islice(self.samples(), RANGE_SAMPLES)]
         self._inputs = Inputs(first, self.image_key)
         self._shown = None
-        count = len(self._labels)
-        if self.rows == "first":
-            self._show(first_rows(count, self.num_rows))
-        elif self.rows == "random":
-            self._show(random_rows(count, self.num_rows))
-        elif self.rows == "stratified":
-            self._show(stratified_rows(self.strata(self._labels), self.num_rows))
+        if self.rows in FIXED:
+            strata = self.strata(self._labels) if self.rows == "stratified" else None
+            self._show(fixed_rows(self.rows, self.num_rows, len(self._labels), strata))
 
     def log_data_table(
         self, name: str = "val", type: str = "dataset", table_name: str = "val_data"
     ) -> None:
-        """Logs the ground-truth table; with `rows="worst"`, not before the first predictions."""
+        """Logs the ground-truth table; if `rows` ranks samples, not before the predictions."""
         if self._shown is not None:
             super().log_data_table(name, type, table_name)
 
@@ -185,22 +204,53 @@ class TaskEval(DistEvalCallback):
         assessment = self._publisher.version.assessment
         if assessment is None:
             assessment = self.assess(self.predictions, self._labels)
-        if self.rows == "worst":
-            worst = worst_rows(assessment.losses, self.num_rows)
-            if self._shown is None or not np.array_equal(worst, self._shown):
-                self._show(worst)
+        changes = None
+        if self._history is not None:
+            changes = self._history.add(assessment.losses, assessment.outcome)
+        if self.rows not in FIXED:
+            chosen = ranked_rows(self.rows, self.num_rows, assessment, changes)
+            if self._shown is None or not np.array_equal(chosen, self._shown):
+                self._show(chosen)
                 self.log_data_table()
         shown = self._shown
         assert shown is not None
         columns = self.prediction_columns(shown)
-        columns |= {name: plain_column(c[shown]) for name, c in assessment.columns.items()}
+        self._slices.check_columns([*columns, *assessment.columns])
+        columns |= {name: column[shown] for name, column in assessment.columns.items()}
+        if changes is not None:
+            columns |= changes.of_samples(shown, self.class_cells)
         truth = [name for name in self.data_table_columns if name not in columns]
         self.pred_table_columns = ["epoch", *truth, *columns]
         self.add_predictions(**columns)
         self.add_metrics({name: float(value) for name, value in assessment.metrics.items()})
-        self.add_metrics(assessment.plots)
+        self.add_metrics(self.plots(self.predictions, self._labels))
+        if changes is not None:
+            self.add_metrics(changes.counts)
+        self._add_slices()
         if self.panel:
             self.add_metrics({"predictions": self._panel(epoch, shown, columns)})
+
+    def log_pred_table(
+        self,
+        type: str = "evaluation",
+        table_name: str = "eval_data",
+        aliases: list[str] | None = None,
+    ) -> None:
+        """Logs the prediction table, and writes down the history that ends with it."""
+        super().log_pred_table(type, table_name, aliases)
+        if self._history is not None:
+            names, history = self._publisher.names, self._history
+            self._publisher.log.remember("the history", lambda run: history.save(run, names))
+
+    def _add_slices(self) -> None:
+        """Adds the metrics of the parts of the samples."""
+        version = self._publisher.version
+        measured = self._slices.measure(self.assess, version.predictions, self._labels)
+        for part in measured:
+            # Not by `add_metrics`: the metadata holds them in a form of its own.
+            version.metrics |= part.named()
+        if measured:
+            version.metadata["slices"] = [part.to_json() for part in measured]
 
     def _output_of(self, outputs: Any) -> Any:
         """Returns the output to evaluate: one tensor, or a nest if there is no `output_key`."""
@@ -217,59 +267,24 @@ class TaskEval(DistEvalCallback):
     def _assess_for_logs(self, version: Version) -> dict[str, float]:
         """Returns the metrics of `in_logs`, and keeps all of them for `add_model_predictions`."""
         version.assessment = self.assess(version.predictions, self._labels)
-        metrics = version.assessment.metrics
-        # Papers and libraries write AP and F1, and this package ap and f1.
-        values = {name.lower(): float(value) for name, value in metrics.items()}
-        unknown = [name for name in self.in_logs if name.lower() not in values]
-        if unknown:
-            raise DistEvalError(
-                f"`in_logs` names what is not a metric of {type(self).__name__}. Received: "
-                f"{unknown[0]!r}. Expected: some of {', '.join(map(repr, metrics))}."
-            )
-        return {name: values[name.lower()] for name in self.in_logs}
+        return version.assessment.chosen(self.in_logs, type(self).__name__)
 
     def _show(self, chosen: np.ndarray) -> None:
         """Fills the ground-truth table with the chosen samples, in the given order."""
-        wanted = set(chosen.tolist())
-        cells = {}
-        samples = itertools.islice(self.samples(), int(chosen.max()) + 1)
-        for index, (x, _) in enumerate(samples):
-            if index in wanted:
-                # Built during the pass, so that only one input is in memory.
-                cells[index] = {"index": index, **self.truth_cells(x, self._labels[index])}
-        table = wandb.Table(columns=[])
-        ordered = [cells[index] for index in chosen.tolist()]
-        self.data_table_columns = list(ordered[0])
-        for name in self.data_table_columns:
-            table.add_column(name, plain_column([row[name] for row in ordered]), optional=True)
-        self.data_table = table
+        self.data_table = truth_table(self.samples(), chosen, self._truth_row)
+        self.data_table_columns = [str(name) for name in self.data_table.columns]
         self._shown = chosen
 
-    def _panel(self, epoch: int, shown: np.ndarray, columns: dict[str, list[Any]]) -> wandb.Table:
+    def _truth_row(self, index: int, x: Any) -> dict[str, Any]:
+        cells = self.truth_cells(x, self._labels[index])
+        self._slices.check_columns(list(cells))
+        return {"index": index, **cells, **self._slices.cells(index)}
+
+    def _panel(self, epoch: int, shown: np.ndarray, columns: dict[str, Any]) -> wandb.Table:
         # The panel gets images of its own: images that are already in the artifact of the
         # prediction table would become references to that artifact.
         columns = columns | self.prediction_columns(shown)
-        table = build_pred_table(
-            self.pred_table_columns, self.data_table, columns, number={"epoch": epoch}, by_row=False
-        )
-        table.data = table.data[: wandb.Table.MAX_ROWS]
-        return table
+        return panel_table(self.pred_table_columns, self.data_table, columns, epoch)
 
 
 TaskEval.__signature__ = full_signature(TaskEval)
-
-
-def require(module: str) -> None:
-    """Raises a one-line `DistEvalError` if an optional dependency cannot be imported."""
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise DistEvalError(
-            f"This evaluator needs {module}, which cannot be imported: {error}. Install it: "
-            "pip install 'disteval[tasks]'"
-        ) from None
-
-
-def evenly_spaced(count: int, limit: int) -> np.ndarray:
-    """Returns at most `limit` evenly spaced indices of `count` items, both ends included."""
-    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))

@@ -10,19 +10,21 @@ import tensorflow as tf
 
 from disteval.arguments import check_bool, check_choice, check_positive
 from disteval.errors import DataError
+from disteval.tables.history import Outcome
 from disteval.tasks import curves
-from disteval.tasks.base import Assessment, TaskEval, require
+from disteval.tasks.assessment import Assessment
+from disteval.tasks.base import TaskEval
 from disteval.tasks.classes import by_class, check_count, checked_names, class_number
+from disteval.tasks.confidence import expected_calibration_error, suspect_labels
 from disteval.tasks.logits import returns_logits
+from disteval.tasks.optional import require
 from disteval.tasks.options import TaskOptions
-from disteval.tasks.probabilities import numbers_of, to_probabilities
+from disteval.tasks.probabilities import numbers_of, pack_bits, to_probabilities, unpack_bits
+from disteval.tasks.rows import OF_CLASSES
 from disteval.tasks.selection import only_leaf
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
-
-# As in Guo et al., "On Calibration of Modern Neural Networks" (2017).
-CALIBRATION_BINS = 15
 
 
 class ClassificationEval(TaskEval):
@@ -36,6 +38,16 @@ class ClassificationEval(TaskEval):
     up to 50 classes also by class, as `eval/f1/<class>`), `eval/ece` (expected calibration error,
     15 bins) and, with up to 100 classes, a confusion matrix. If the chief has all probabilities,
     PR and ROC curves are added.
+
+    With `history`, the table also has `previous` (the prediction of the version before), `changed`,
+    `times_forgotten` (how often a right sample became wrong in the next version), `mean_confidence`
+    and `variability` (mean and standard deviation over the versions of the probability of the true
+    label), `suspect` and `loss_change`. The run gets `eval/fixed` and `eval/broken`: how many
+    samples became right and wrong since the version before. `suspect` marks labels that are
+    probably wrong, by confident learning among the `top_k` classes (see
+    `disteval.tasks.confidence`). `rows="suspect"` orders by self-confidence, the probability of the
+    label in the newest version, which is what cleanlab ranks by (Kuan and Mueller, 2022,
+    https://arxiv.org/abs/2210.03920).
 
     Each sample sends the `top_k` classes, their scores and the loss to the chief: 22 bytes with
     the default `top_k`, whatever the number of classes.
@@ -68,6 +80,8 @@ class ClassificationEval(TaskEval):
         model.fit(x, y, callbacks=[evaluation])
         ```
     """
+
+    row_choices = (*TaskEval.row_choices, *OF_CLASSES)
 
     def __init__(
         self,
@@ -123,7 +137,7 @@ class ClassificationEval(TaskEval):
             ),
         }
         if self.multi_label:
-            result["predicted"] = _pack_bits(probabilities >= 0.5)
+            result["predicted"] = pack_bits(probabilities >= 0.5)
         if self.log_probabilities:
             result["probabilities"] = probabilities
         return result
@@ -159,7 +173,7 @@ class ClassificationEval(TaskEval):
         }
 
     def assess(self, predictions: dict[str, np.ndarray], labels: Sequence[Any]) -> Assessment:
-        """Returns metrics, charts and columns."""
+        """Returns metrics and columns."""
         from sklearn import metrics
 
         truth, predicted = np.asarray(labels), self._predicted(predictions)
@@ -178,22 +192,48 @@ class ClassificationEval(TaskEval):
         for name, scores in zip(("precision", "recall", "f1"), class_scores, strict=False):
             values |= {name: scores[occurs].mean(), **by_class(name, scores, self._names)}
         confidence = predictions["scores"][:, 0]
-        plots: dict[str, Any] = {}
+        means = {"loss": predictions["loss"], "accuracy": correct}
         if not self.multi_label:
             top = predictions["classes"]
             if top.shape[1] < len(self._names):
-                in_top = (top == truth[:, np.newaxis]).any(axis=1)
-                values[f"top_{self.top_k}_accuracy"] = in_top.mean()
+                means[f"top_{self.top_k}_accuracy"] = (top == truth[:, np.newaxis]).any(axis=1)
+                values[f"top_{self.top_k}_accuracy"] = means[f"top_{self.top_k}_accuracy"].mean()
             values["ece"] = expected_calibration_error(confidence, correct)
-            plots |= curves.confusion_matrix(truth, predicted, self._names)
         columns: dict[str, Any] = {"top_k_scores": predictions["scores"]}
         columns |= {"confidence": confidence, "correct": correct, "loss": predictions["loss"]}
-        probabilities = self._all_probabilities(predictions)
         if self.log_probabilities:
-            columns["probabilities"] = probabilities
+            columns["probabilities"] = self._all_probabilities(predictions)
+        outcome = self._outcome(predictions, truth, correct)
+        return Assessment(values, predictions["loss"], columns, means, outcome)
+
+    def plots(self, predictions: dict[str, np.ndarray], labels: Sequence[Any]) -> dict[str, Any]:
+        """Returns the confusion matrix, and the curves if the chief has all probabilities."""
+        truth = np.asarray(labels)
+        plots: dict[str, Any] = {}
+        if not self.multi_label:
+            plots |= curves.confusion_matrix(truth, self._predicted(predictions), self._names)
+        probabilities = self._all_probabilities(predictions)
         if probabilities is not None:
             plots |= curves.pr_and_roc(truth, probabilities, self._names)
-        return Assessment(values, plots, predictions["loss"], columns)
+        return plots
+
+    def class_cells(self, predicted: np.ndarray) -> list[Any]:
+        """Returns the names of predicted classes."""
+        if self.multi_label:
+            predicted = unpack_bits(predicted, len(self._names))
+        return [self._class_name(value) for value in predicted]
+
+    def _outcome(
+        self, predictions: dict[str, np.ndarray], truth: np.ndarray, correct: np.ndarray
+    ) -> Outcome:
+        # Cross-entropy is the negative logarithm of the true label's probability; with several
+        # labels, that of the geometric mean of the probabilities of all of them.
+        confidence = np.exp(-predictions["loss"].astype(np.float64))
+        if self.multi_label:
+            return Outcome(predictions["predicted"], correct, confidence)
+        classes = predictions["classes"].astype(np.int32)
+        suspect = suspect_labels(truth, confidence, classes, predictions["scores"])
+        return Outcome(classes[:, 0].copy(), correct, confidence, suspect)
 
     def _set_names(self, num_classes: int) -> None:
         names = list(range(num_classes)) if self.class_names is None else self.class_names
@@ -242,32 +282,10 @@ class ClassificationEval(TaskEval):
         """Returns the predicted class of each sample; with `multi_label`, bool of each class."""
         if not self.multi_label:
             return predictions["classes"][:, 0].astype(np.int64)
-        bits = np.unpackbits(predictions["predicted"], axis=1, bitorder="little")
-        return bits[:, : len(self._names)].astype(bool)
+        return unpack_bits(predictions["predicted"], len(self._names))
 
     def _class_name(self, value: Any) -> Any:
         """Returns the name of a class; with `multi_label`, the names of all flagged classes."""
         if self.multi_label:
             return [self._names[i] for i in np.flatnonzero(value)]
         return self._names[value]
-
-
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Returns the mean gap between confidence and accuracy, over bins of equal width.
-
-    Args:
-        confidence: float of shape `(samples,)`, the probability of the predicted class.
-        correct: bool of shape `(samples,)`.
-    """
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    # A bin excludes its lower edge.
-    bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, correct.astype(np.float64) - confidence, CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
-def _pack_bits(flags: Any) -> Any:
-    """Packs bool of shape `(batch, n)` into uint8 of shape `(batch, n / 8)`, the low bit first."""
-    padded = tf.pad(flags, [[0, 0], [0, -flags.shape[-1] % 8]])
-    bits = tf.reshape(tf.cast(padded, tf.int32), [-1, padded.shape[-1] // 8, 8])
-    return tf.cast(tf.reduce_sum(bits * 2 ** tf.range(8), axis=-1), tf.uint8)

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import wandb
 
-from disteval.tasks.base import evenly_spaced
-
 # W&B charts show 10,000 rows, the cells of a confusion matrix of 100 classes.
 MAX_CLASSES = 100
 
@@ -70,6 +68,11 @@ def pr_and_roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[Any]) -> d
         "pr_curve": _chart(rows["pr"], "Precision-recall", "recall", "precision"),
         "roc_curve": _chart(rows["roc"], "ROC", "false positive rate", "true positive rate"),
     }
+
+
+def evenly_spaced(count: int, limit: int) -> np.ndarray:
+    """Returns at most `limit` evenly spaced indices of `count` items, both ends included."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))
 
 
 def _points(name: Any, x: np.ndarray, y: np.ndarray, limit: int) -> list[list[Any]]:

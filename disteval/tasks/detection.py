@@ -13,9 +13,11 @@ from disteval.arguments import check_choice, check_fraction, check_positive
 from disteval.errors import DataError
 from disteval.tables.wandb_private import image_size
 from disteval.tasks import coco
-from disteval.tasks.base import Assessment, TaskEval, require
+from disteval.tasks.assessment import Assessment
+from disteval.tasks.base import TaskEval
 from disteval.tasks.boxes import FORMATS, Boxes, Unit, as_boxes, padded, unpack
 from disteval.tasks.classes import by_class, checked_names
+from disteval.tasks.optional import require
 from disteval.tasks.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -176,7 +178,7 @@ class DetectionEval(TaskEval):
             "false_positives": predicted - matched,
             "false_negatives": true - matched,
         }
-        return Assessment(metrics, {}, 1 - f1, columns)
+        return Assessment(metrics, 1 - f1, columns)
 
     def _boxes(self, boxes: Any, classes: Any, scores: Any) -> Boxes:
         num_classes = len(self.class_names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 
@@ -37,6 +37,8 @@ class TaskOptions(CallbackOptions, total=False):
     image_key: Any
     output_key: Any
     label_key: Any
+    slices: Mapping[str, Any] | None
+    history: bool
     in_logs: Sequence[str]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from disteval.errors import DataError
@@ -52,3 +53,15 @@ def to_probabilities(outputs: Any, logits: bool, independent: bool = False) -> A
         return tf.nn.softmax(outputs) if logits else outputs
     positive = tf.sigmoid(outputs) if logits else outputs
     return positive if independent else tf.concat([1 - positive, positive], axis=-1)
+
+
+def pack_bits(flags: Any) -> Any:
+    """Packs bool of shape `(batch, n)` into uint8 of shape `(batch, n / 8)`, the low bit first."""
+    padded = tf.pad(flags, [[0, 0], [0, -flags.shape[-1] % 8]])
+    bits = tf.reshape(tf.cast(padded, tf.int32), [-1, padded.shape[-1] // 8, 8])
+    return tf.cast(tf.reduce_sum(bits * 2 ** tf.range(8), axis=-1), tf.uint8)
+
+
+def unpack_bits(packed: np.ndarray, count: int) -> np.ndarray:
+    """Returns the bool of shape `(samples, count)` that `pack_bits` has packed."""
+    return np.unpackbits(packed, axis=1, bitorder="little")[:, :count].astype(bool)

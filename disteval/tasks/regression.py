@@ -9,7 +9,10 @@ import numpy as np
 import wandb
 
 from disteval.errors import DataError
-from disteval.tasks.base import Assessment, TaskEval, evenly_spaced, require
+from disteval.tasks.assessment import Assessment
+from disteval.tasks.base import TaskEval
+from disteval.tasks.curves import evenly_spaced
+from disteval.tasks.optional import require
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
 from disteval.tasks.selection import only_leaf
@@ -81,32 +84,46 @@ class RegressionEval(TaskEval):
         return {**self._inputs.cells(x), "target": label[0] if len(label) == 1 else label}
 
     def assess(self, predictions: np.ndarray, labels: Sequence[np.ndarray]) -> Assessment:
-        """Returns metrics, charts and columns."""
+        """Returns metrics and columns."""
         from sklearn import metrics
 
-        targets = np.stack(labels)
-        predicted = predictions.astype(np.float64).reshape(len(predictions), -1)
-        if predicted.shape != targets.shape:
-            raise _shape_error(predicted, targets)
+        targets, predicted = _in_pairs(predictions, labels)
         residuals = targets - predicted
         absolute = np.abs(residuals).mean(axis=1)
         squared = np.square(residuals).mean(axis=1)
         # scikit-learn raises for NaN, but a diverged model must not end the training here.
-        values, plots = dict.fromkeys(("mae", "rmse", "r2"), np.nan), {}
+        values = dict.fromkeys(("mae", "rmse", "r2"), np.nan)
         if np.isfinite(predicted).all():
             values["mae"] = metrics.mean_absolute_error(targets, predicted)
             values["rmse"] = metrics.root_mean_squared_error(targets, predicted)
             if len(targets) > 1:  # R2 is undefined for one sample
                 values["r2"] = metrics.r2_score(targets, predicted)
-            plots = {
-                "scatter": _scatter(targets.reshape(-1), predicted.reshape(-1)),
-                "residuals": wandb.Histogram(residuals.reshape(-1).tolist()),
-            }
         columns = {"prediction": predicted, "residual": residuals}
         if targets.shape[1] == 1:
             columns = {name: column[:, 0] for name, column in columns.items()}
         columns |= {"absolute_error": absolute, "squared_error": squared}
-        return Assessment(values, plots, squared, columns)
+        return Assessment(values, squared, columns, {"mae": absolute})
+
+    def plots(self, predictions: np.ndarray, labels: Sequence[np.ndarray]) -> dict[str, Any]:
+        """Returns the scatter plot and the histogram; nothing if the model has diverged."""
+        targets, predicted = _in_pairs(predictions, labels)
+        if not np.isfinite(predicted).all():
+            return {}
+        return {
+            "scatter": _scatter(targets.reshape(-1), predicted.reshape(-1)),
+            "residuals": wandb.Histogram((targets - predicted).reshape(-1).tolist()),
+        }
+
+
+def _in_pairs(
+    predictions: np.ndarray, labels: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns targets and predictions; float64, `(samples, targets)`."""
+    targets = np.stack(labels)
+    predicted = predictions.astype(np.float64).reshape(len(predictions), -1)
+    if predicted.shape != targets.shape:
+        raise _shape_error(predicted, targets)
+    return targets, predicted
 
 
 def _shape_error(predictions: Any, targets: Any) -> DataError:

@@ -13,7 +13,8 @@ from wandb.data_types import ImageMask
 from disteval.arguments import check_choice, check_index
 from disteval.errors import DataError
 from disteval.tables.wandb_private import image_masks
-from disteval.tasks.base import Assessment, TaskEval
+from disteval.tasks.assessment import Assessment
+from disteval.tasks.base import TaskEval
 from disteval.tasks.classes import by_class, check_count, checked_names
 from disteval.tasks.logits import returns_logits
 from disteval.tasks.options import TaskOptions
@@ -176,7 +177,7 @@ class SegmentationEval(TaskEval):
             **by_class("iou", sample_ious.T, names),
         }
         # A sample whose pixels are all ignored has no loss.
-        return Assessment(metrics, {}, 1 - np.nan_to_num(mean_ious, nan=1), columns)
+        return Assessment(metrics, 1 - np.nan_to_num(mean_ious, nan=1), columns)
 
     def _mask(self, mask: np.ndarray, key: str) -> ImageMask:
         names = dict(enumerate(self.class_names[:MAX_SHOWN]))

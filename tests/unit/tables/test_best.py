@@ -11,7 +11,7 @@ import wandb
 
 from disteval.errors import DistEvalError
 from disteval.tables.best import FILE, Monitor
-from disteval.tables.packages import own_folder
+from disteval.tables.run_folder import own_folder
 from unit.tables.tables_only import Eval, version_of
 
 

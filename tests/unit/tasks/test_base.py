@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import wandb
 
 import disteval
 from disteval.errors import DataError, DistEvalError
-from disteval.tasks.base import evenly_spaced
 from unit.tasks.helpers import recording
 
 keras = tf.keras
@@ -32,25 +29,6 @@ def linear(outputs: int, loss: Any = "mse") -> Any:
 def test_data_is_required() -> None:
     with pytest.raises(DistEvalError, match=r"There is no data\. Received: validation_data=None"):
         disteval.RegressionEval(None)
-
-
-@pytest.mark.parametrize(
-    ("module", "build"),
-    [
-        ("sklearn", lambda: disteval.ClassificationEval((X, Y))),
-        ("sklearn", lambda: disteval.RegressionEval((X, Y))),
-        ("faster_coco_eval", lambda: disteval.DetectionEval((X, Y), ["a"])),
-    ],
-)
-def test_missing_dependency(
-    module: str, build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DistEvalError, match=r"pip install 'disteval\[tasks\]'") as caught:
-        build()
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("task", [disteval.ClassificationEval, disteval.RegressionEval])
@@ -82,12 +60,6 @@ def test_the_panel_has_no_more_rows_than_wandb_shows(monkeypatch: pytest.MonkeyP
     assert [row[1] for row in recorded["predictions"].data] == list(range(100))
     assert recorded["predictions"].columns == evaluation.pred_table.columns
     assert len(evaluation.pred_table.data) == 105
-
-
-def test_evenly_spaced() -> None:
-    assert evenly_spaced(3, 10).tolist() == [0, 1, 2]
-    assert evenly_spaced(9, 3).tolist() == [0, 4, 8]
-    assert len(evenly_spaced(100_000, 10_000)) == 10_000
 
 
 def test_metrics_in_the_logs_are_computed_once() -> None:

@@ -12,8 +12,7 @@ from sklearn.datasets import load_digits
 
 import disteval
 from disteval.errors import DataError, DistEvalError
-from disteval.tasks.base import Assessment
-from disteval.tasks.classification import expected_calibration_error
+from disteval.tasks.assessment import Assessment
 
 keras = tf.keras
 X = (load_digits().data[:300] / 16).astype(np.float32)
@@ -28,10 +27,12 @@ def linear(outputs: int, activation: str | None = None, loss: Any = None) -> Any
     return model
 
 
-def assess(evaluation: Any, model: Any, y: Any) -> tuple[Any, Assessment]:
+def assess(evaluation: Any, model: Any, y: Any) -> tuple[Any, Assessment, dict[str, Any]]:
+    """Returns the predictions of a model, what is computed of them, and the plots."""
     evaluation.set_model(model)
     found = disteval.predict(model, (X, y), postprocess=evaluation.postprocess)
-    return found, evaluation.assess(found, [evaluation.read_label(label) for label in y])
+    labels = [evaluation.read_label(label) for label in y]
+    return found, evaluation.assess(found, labels), evaluation.plots(found, labels)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_single_label(y: np.ndarray, logits: bool) -> None:
     outputs = model.predict(X, verbose=0)
     probabilities = tf.nn.softmax(outputs).numpy() if logits else outputs
     evaluation = disteval.ClassificationEval((X, y), log_probabilities=True)
-    found, result = assess(evaluation, model, y)
+    found, result, plots = assess(evaluation, model, y)
     predicted = probabilities.argmax(axis=1)
     assert found["classes"].dtype == np.uint16
     np.testing.assert_array_equal(found["classes"][:, 0], predicted)
@@ -62,8 +63,8 @@ def test_single_label(y: np.ndarray, logits: bool) -> None:
         expected |= {f"{name}/{i}": value for i, value in enumerate(of_class)}
     for name, value in expected.items():
         assert result.metrics[name] == pytest.approx(value, abs=1e-6), name
-    assert set(result.plots) == {"confusion_matrix", "pr_curve", "roc_curve"}
-    counts = [row[2] for row in result.plots["confusion_matrix"].table.data]
+    assert set(plots) == {"confusion_matrix", "pr_curve", "roc_curve"}
+    counts = [row[2] for row in plots["confusion_matrix"].table.data]
     assert counts == metrics.confusion_matrix(Y, predicted, labels=range(10)).reshape(-1).tolist()
     np.testing.assert_allclose(result.losses.mean(), expected["loss"], atol=1e-6)
 
@@ -75,14 +76,14 @@ def test_binary_with_one_output(activation: str | None) -> None:
     positive = model.predict(X, verbose=0)[:, 0]
     positive = positive if activation else tf.sigmoid(positive).numpy()
     evaluation = disteval.ClassificationEval((X, y), class_names=["low", "high"])
-    found, result = assess(evaluation, model, y)
+    found, result, plots = assess(evaluation, model, y)
     assert found["classes"].shape == (300, 2)
     assert not [name for name in result.metrics if name.startswith("top_")], "always 1"
     assert result.metrics["accuracy"] == metrics.accuracy_score(y, positive > 0.5)
     assert result.metrics["loss"] == pytest.approx(metrics.log_loss(y, positive), abs=1e-6)
     recall = metrics.recall_score(y, positive > 0.5)
     assert result.metrics["recall/high"] == pytest.approx(recall, abs=1e-6)
-    rows = result.plots["roc_curve"].table.data
+    rows = plots["roc_curve"].table.data
     found = np.array([row[1:] for row in rows if row[0] == "high"])
     area = metrics.auc(found[:, 0], found[:, 1])
     assert area == pytest.approx(metrics.roc_auc_score(y, positive), abs=1e-6)
@@ -93,7 +94,7 @@ def test_multi_label() -> None:
     model = linear(11, "sigmoid", "binary_crossentropy")
     probabilities = model.predict(X, verbose=0)
     evaluation = disteval.ClassificationEval((X, y), multi_label=True, log_probabilities=True)
-    found, result = assess(evaluation, model, y)
+    found, result, plots = assess(evaluation, model, y)
     predicted = probabilities >= 0.5
     assert found["predicted"].shape == (300, 2), "a bit for each class"
     expected = {
@@ -105,22 +106,7 @@ def test_multi_label() -> None:
     for name, value in expected.items():
         assert result.metrics[name] == pytest.approx(value, abs=1e-6), name
     assert "ece" not in result.metrics
-    assert set(result.plots) == {"pr_curve", "roc_curve"}
-
-
-def test_calibration_error_by_definition() -> None:
-    random = np.random.default_rng(0)
-    confidence = np.append(random.random(500), [0.0, 1.0, 0.2])
-    correct = random.random(503) < confidence
-    expected = 0.0
-    for i in range(15):
-        inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
-        if i == 0:
-            inside |= confidence == 0
-        if inside.any():
-            gap = abs(correct[inside].mean() - confidence[inside].mean())
-            expected += inside.mean() * gap
-    assert expected_calibration_error(confidence, correct) == pytest.approx(expected, abs=1e-12)
+    assert set(plots) == {"pr_curve", "roc_curve"}
 
 
 @pytest.mark.parametrize("options", [{"top_k": 0}, {"from_logits": "maybe"}, {"rows": "last"}])
@@ -179,8 +165,10 @@ def test_outputs_of_another_form() -> None:
 
 def test_one_class_only() -> None:
     y = np.zeros(300, np.int64)
-    _, result = assess(disteval.ClassificationEval((X, y), top_k=10), linear(10, "softmax"), y)
-    assert set(result.plots) == {"confusion_matrix"}
+    _, result, plots = assess(
+        disteval.ClassificationEval((X, y), top_k=10), linear(10, "softmax"), y
+    )
+    assert set(plots) == {"confusion_matrix"}
     assert result.metrics["recall/0"] == result.metrics["accuracy"]
 
 

@@ -9,6 +9,7 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 
 from disteval.tasks import curves
+from disteval.tasks.curves import evenly_spaced
 
 Y = load_digits().target[:300]
 
@@ -35,3 +36,9 @@ def test_no_curves_of_scores_that_are_not_finite() -> None:
 def test_no_confusion_matrix_of_too_many_classes() -> None:
     assert set(curves.confusion_matrix(Y, Y, range(100))) == {"confusion_matrix"}
     assert curves.confusion_matrix(Y, Y, range(101)) == {}
+
+
+def test_evenly_spaced() -> None:
+    assert evenly_spaced(3, 10).tolist() == [0, 1, 2]
+    assert evenly_spaced(9, 3).tolist() == [0, 4, 8]
+    assert len(evenly_spaced(100_000, 10_000)) == 10_000

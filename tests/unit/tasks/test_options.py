@@ -53,6 +53,7 @@ def test_help_shows_all_arguments_before_anything_of_keras(task: type) -> None:
 def test_the_methods_to_override_are_listed_in_their_order() -> None:
     text = disteval.TaskEval.__doc__ or ""
     names = ["read_label", "strata", "truth_cells", "postprocess", "assess", "prediction_columns"]
+    names.append("plots")
     places = [text.index(f"`{name}(") for name in names]
     assert places == sorted(places)
     assert all(inspect.getdoc(getattr(disteval.TaskEval, name)) for name in names)

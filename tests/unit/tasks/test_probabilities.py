@@ -9,7 +9,13 @@ import pytest
 import tensorflow as tf
 
 from disteval.errors import DataError
-from disteval.tasks.probabilities import labels_of, numbers_of, to_probabilities
+from disteval.tasks.probabilities import (
+    labels_of,
+    numbers_of,
+    pack_bits,
+    to_probabilities,
+    unpack_bits,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +54,11 @@ def test_labels_of_a_batch() -> None:
 def test_labels_that_are_not_one_tensor_of_numbers(y: Any, told: str) -> None:
     with pytest.raises(DataError, match=f"not numeric. Received: labels of type {told}"):
         numbers_of(y)
+
+
+@pytest.mark.parametrize("count", [1, 8, 11])
+def test_packed_bits(count: int) -> None:
+    flags = np.random.default_rng(0).random((5, count)) < 0.5
+    packed = pack_bits(tf.constant(flags)).numpy()
+    assert packed.shape == (5, -(-count // 8))
+    np.testing.assert_array_equal(unpack_bits(packed, count), flags)

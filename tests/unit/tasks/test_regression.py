@@ -31,7 +31,8 @@ def test_metrics(shape: tuple[int, ...]) -> None:
     evaluation = disteval.RegressionEval((X, y))
     evaluation.set_model(model)
     found = disteval.predict(model, (X, y), postprocess=evaluation.postprocess)
-    result = evaluation.assess(found, [evaluation.read_label(label) for label in y])
+    labels = [evaluation.read_label(label) for label in y]
+    result = evaluation.assess(found, labels)
     predicted = model.predict(X, verbose=0).reshape(shape)
     expected = {
         "mae": metrics.mean_absolute_error(y, predicted),
@@ -39,7 +40,7 @@ def test_metrics(shape: tuple[int, ...]) -> None:
         "r2": metrics.r2_score(y, predicted),
     }
     assert result.metrics == pytest.approx(expected, abs=1e-6)
-    assert set(result.plots) == {"scatter", "residuals"}
+    assert set(evaluation.plots(found, labels)) == {"scatter", "residuals"}
     errors = np.abs(y - predicted).reshape(50, -1).mean(axis=1)
     np.testing.assert_allclose(result.columns["absolute_error"], errors, atol=1e-6)
     np.testing.assert_allclose(result.columns["residual"].reshape(shape), y - predicted, atol=1e-6)

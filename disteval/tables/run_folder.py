@@ -1,0 +1,43 @@
+"""The folder of this package in a W&B run's directory, and what is remembered there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+
+def own_folder(run: wandb.Run) -> Path:
+    """Returns the folder of this package in the run's directory."""
+    # Absolute, since a script may change its working directory.
+    folder = Path(run.dir).absolute().parent / "disteval"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def find_newest(run: wandb.Run, file: str) -> Path | None:
+    """Returns a file of the newest directory of a run that has one.
+
+    A run has a directory for each time that it was started or resumed.
+
+    Args:
+        run: The run.
+        file: The name of a file in the folder of this package.
+    """
+    found: dict[tuple[str, str], Path] = {}
+    folder = own_folder(run)
+    for path in folder.parents[1].glob(f"*run-*/{folder.name}/{file}"):
+        # Named by the time and the run, as in offline-run-20260102_030405-a1b2c3d4.
+        started, _, run_id = path.parents[1].name.partition("run-")[2].partition("-")
+        if run_id == run.id:
+            found[started, path.parents[1].name] = path
+    return found[max(found)] if found else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file completely or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(value))
+    partial.replace(path)
