@@ -1,8 +1,9 @@
 // Charts of the metrics, as lines over the versions.
 
+import { drawAxes, scale, ticks } from "./axes.js";
 import { classMetric } from "./classes.js";
 import { element, svg } from "./elements.js";
-import { format, short, spaced } from "./text.js";
+import { format, spaced } from "./text.js";
 
 const FIRST_CHARTS = 6; // shown at once; the others on demand
 const MAX_CHARTS = 24;
@@ -51,7 +52,8 @@ function lineChart(title, lines, versions, chosen, pick) {
   const y = scale(values, CHART.height - CHART.bottom, CHART.top);
   const guide = svg("line", { class: "guide", y1: CHART.top, y2: CHART.height - CHART.bottom });
   const picture = svg("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": title });
-  picture.append(...drawAxes(positions, x, y), guide);
+  const whole = positions.length > 1 ? ticks(x, 5).filter(Number.isInteger) : positions;
+  picture.append(...drawAxes(CHART, x, y, whole), guide);
   drawn.forEach((line, number) => picture.append(...drawLine(line, number, positions, x, y)));
 
   const legend = chartLegend(drawn, lines.length - drawn.length);
@@ -85,40 +87,6 @@ function chartLegend(lines, numMissing) {
     values[number].textContent = line.values[index] === null ? "–" : format(line.values[index]);
   });
   return { drawn: element("p", {}, ...entries, numMissing ? `and ${numMissing} more` : null), read };
-}
-
-// Returns the function that places values between two coordinates, and the range of the values.
-function scale(values, from, to) {
-  let [low, high] = [Math.min(...values), Math.max(...values)];
-  if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
-  const place = (value) => from + ((value - low) / (high - low)) * (to - from);
-  return { place, low, high };
-}
-
-// Returns about `count` round numbers in a range.
-function ticks({ low, high }, count) {
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  const last = Math.floor(high / step + 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-}
-
-function drawAxes(positions, x, y) {
-  const vertical = ticks(y, 4).flatMap((tick) => {
-    const place = y.place(tick);
-    return [
-      svg("line", { class: "rule", x1: CHART.left, x2: CHART.width - CHART.right, y1: place, y2: place }),
-      svg("text", { class: "tick", x: CHART.left - 6, y: place + 4, "text-anchor": "end" }, short(tick)),
-    ];
-  });
-  const whole = positions.length > 1 ? ticks(x, 5).filter(Number.isInteger) : positions;
-  const horizontal = whole.map((tick) => {
-    const place = { x: x.place(tick), y: CHART.height - 5, "text-anchor": "middle" };
-    return svg("text", { class: "tick", ...place }, format(tick));
-  });
-  return [...vertical, ...horizontal];
 }
 
 function drawLine(line, number, positions, x, y) {

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from disteval.tables.history import COLUMNS as HISTORY
+
 # A column with one of these words counts boxes: `true_positives` is not the truth.
 COUNTS = {"positives", "negatives"}
 MAX_TEXT = 300
@@ -76,7 +78,7 @@ ROLES: dict[str, Role] = {
 
 def recognise(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     """Returns the name of the column that was found for each role."""
-    free = {name: _words(name) for name in columns}
+    free = {name: _words(name) for name in columns if name not in HISTORY}
     found: dict[str, str] = {}
     for name_of_role, role in ROLES.items():
         ranks = {name: _rank(role, words) for name, words in free.items()}

@@ -6,7 +6,7 @@ import { format } from "./text.js";
 const OVERLAYS = { truth: /^(ground|truth|label|target)/i, prediction: /^pred/i };
 
 // Decodes the data that `page.py` wrote. A report has the `classes` by name, the `colors` of those
-// that are drawn into pictures, the `pictures` as [caption, URI, numbers of classes], and `sets`: the
+// that are drawn into pictures, the names of the columns of a `history`, the `pictures` as [caption, URI, numbers of classes], and `sets`: the
 // versions of each set of validation data by its name, which is "" without one. `versions` are those
 // of the set that is shown.
 export function readReport(data) {
@@ -56,7 +56,7 @@ export function isFact(versions, name) {
 }
 
 class ShownVersion {
-  #data; // `classes`, `pictures` and `columns` of all versions
+  #data; // `classes`, `pictures`, `history` and `columns` of all versions
   #axis;
   #correct; // by row
   #classes = {}; // by role and row
@@ -76,7 +76,7 @@ class ShownVersion {
 
   // Returns the column with a name, or undefined.
   column(name) {
-    return this.#data.columns[this.columns[name]];
+    return Object.hasOwn(this.columns, name) ? this.#data.columns[this.columns[name]] : undefined;
   }
 
   // Returns the column with a role such as "truth", or undefined.
@@ -105,9 +105,9 @@ class ShownVersion {
   }
 
   // Names of the columns of text, bools and numbers that are not shown otherwise; numbers come after
-  // text, and those of classes, such as "iou/cat", last.
+  // text, and those of classes, such as "iou/cat", last. The history is for details.
   get remaining() {
-    const taken = new Set([...Object.values(this.roles), "epoch", "step", ...this.beside]);
+    const taken = new Set([...Object.values(this.roles), "epoch", "step", ...this.beside, ...this.#data.history]);
     const rank = (name) => (this.column(name).kind === "text" ? 0 : 1 + name.includes("/"));
     return Object.keys(this.columns)
       .filter((name) => !taken.has(name) && ["text", "number"].includes(this.column(name).kind))
@@ -182,6 +182,24 @@ class ShownVersion {
     return truth.values.map((value, row) => {
       const other = prediction.values[row];
       return value === null || other === null ? null : String(value) === String(other);
+    });
+  }
+
+  // Whether the prediction of the version before was right; null if unknown.
+  wasCorrect(row) {
+    const [truth, previous] = [this.role("truth"), this.column("previous")];
+    if (!truth || !previous || previous.values[row] === null || truth.values[row] === null) return null;
+    return String(previous.values[row]) === String(truth.values[row]);
+  }
+
+  // Returns the parts of the samples that slices tell apart, as [name, value, number of rows].
+  get parts() {
+    const names = [...new Set(this.slices.map((part) => part.slice))].filter((name) => Object.hasOwn(this.columns, name));
+    return names.flatMap((name) => {
+      const counts = new Map();
+      for (const value of this.column(name).values) counts.set(value, (counts.get(value) ?? 0) + 1);
+      const known = this.slices.filter((part) => part.slice === name && counts.has(part.value));
+      return known.map(({ value }) => [name, value, counts.get(value)]);
     });
   }
 

@@ -4,8 +4,10 @@ import { drawCharts } from "./charts.js";
 import { classTable, drawMatrix, hasClasses } from "./classes.js";
 import { readReport } from "./data.js";
 import { element, fillSelect } from "./elements.js";
+import { drawMap, hasMap } from "./map.js";
 import { chooseRows, filters, sortOptions } from "./rows.js";
 import { drawSamples, legend, sampleDetails } from "./samples.js";
+import { drawSlices, sliceMetrics } from "./slices.js";
 import { format, percent, spaced } from "./text.js";
 
 const PAGE_SIZE = 60; // samples
@@ -21,6 +23,9 @@ const state = {
   truth: null, // the number of a class
   predicted: null,
   show: "all",
+  slice: null, // [name, value]
+  metric: "", // the metric of slices that is drawn
+  area: null, // of the data map
   sort: "", // a column with numbers; none for the order of the rows
   order: 1,
   page: 0,
@@ -37,6 +42,11 @@ function classOptions(role) {
   for (const value of classes.flat()) counts.set(value, (counts.get(value) ?? 0) + 1);
   const known = report.classes.map((name, i) => [String(i), `${name} (${format(counts.get(i) ?? 0)})`]);
   return [["", "all"], ...known];
+}
+
+function sliceOptions() {
+  const parts = state.first.parts.map(([name, value, count]) => [JSON.stringify([name, value]), `${name} = ${value} (${format(count)})`]);
+  return [["", "all"], ...parts];
 }
 
 function showOptions() {
@@ -98,6 +108,31 @@ function drawMetrics() {
   part("class-table").replaceChildren(...(table ? [table] : []));
 }
 
+function drawParts() {
+  const metrics = sliceMetrics(state.first);
+  part("slices").hidden = metrics.length === 0;
+  if (!metrics.length) return;
+  state.metric = offer("metric", metrics.map((name) => [name, spaced(name)]), state.metric);
+  part("slice-charts").replaceChildren(...drawSlices(state.first, state.metric, pickSlice));
+}
+
+function drawDataMap() {
+  part("map").hidden = !hasMap(state.first);
+  part("map-chart").replaceChildren(...(hasMap(state.first) ? [drawMap(state.first, state.area, pickArea)] : []));
+}
+
+function pickSlice(name, value) {
+  if (!state.first.parts.some((each) => each[0] === name && each[1] === value)) return; // none in the table
+  Object.assign(state, { slice: [name, value], page: 0 });
+  drawVersions();
+  part("samples").scrollIntoView({ behavior: "smooth" });
+}
+
+function pickArea(area) {
+  Object.assign(state, { area, page: 0 });
+  drawRows();
+}
+
 function pickPair(version, truth, predicted) {
   if (version !== state.first) [state.first, state.second] = [version, state.first];
   Object.assign(state, { truth, predicted, show: "all", page: 0 });
@@ -109,7 +144,7 @@ function pickPair(version, truth, predicted) {
 function pickSet(name) {
   versions = report.versions = report.sets.get(name);
   Object.assign(state, { first: versions[versions.length - 1], second: null, truth: null, predicted: null });
-  Object.assign(state, { show: "all", sort: "", page: 0 });
+  Object.assign(state, { show: "all", sort: "", slice: null, area: null, page: 0 });
   drawVersions();
 }
 
@@ -129,11 +164,16 @@ function drawVersions() {
   state.truth = number(offer("truth", classOptions("truth"), text(state.truth)));
   state.predicted = number(offer("predicted", classOptions("prediction"), text(state.predicted)));
   state.show = offer("show", showOptions(), state.show);
+  const slice = offer("slice", sliceOptions(), state.slice ? JSON.stringify(state.slice) : "");
+  state.slice = slice === "" ? null : JSON.parse(slice);
+  if (!hasMap(state.first)) state.area = null;
   state.sort = offer("sort", sortOptions(state), state.sort);
   part("order").value = String(state.order);
   drawTiles();
   drawMetrics();
   drawMatrices();
+  drawParts();
+  drawDataMap();
   drawRows();
 }
 
@@ -180,11 +220,17 @@ part("second").addEventListener("change", (event) => {
 onFilter("truth", (value) => ({ truth: value === "" ? null : Number(value) }));
 onFilter("predicted", (value) => ({ predicted: value === "" ? null : Number(value) }));
 onFilter("show", (value) => ({ show: value }));
+onFilter("slice", (value) => ({ slice: value === "" ? null : JSON.parse(value) }));
 onFilter("sort", (value) => ({ sort: value }));
 onFilter("order", (value) => ({ order: Number(value) }));
 part("reset").addEventListener("click", () => {
-  Object.assign(state, { truth: null, predicted: null, show: "all", sort: "", order: 1, page: 0 });
+  Object.assign(state, { truth: null, predicted: null, show: "all", slice: null, area: null });
+  Object.assign(state, { sort: "", order: 1, page: 0 });
   drawVersions();
+});
+part("metric").addEventListener("change", (event) => {
+  state.metric = event.target.value;
+  drawParts();
 });
 part("previous").addEventListener("click", () => turn(-1));
 part("next").addEventListener("click", () => turn(1));

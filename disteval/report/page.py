@@ -15,11 +15,15 @@ from disteval.errors import DistEvalError
 from disteval.report import columns as roles
 from disteval.report.pictures import Pictures, color_of, drawings
 from disteval.report.read import Run, StoredVersion
+from disteval.report.slices import encode_slices, slice_names
+from disteval.tables.history import COLUMNS as HISTORY
 
 HERE = Path(__file__).parent
 # Each imports only from earlier ones.
-SCRIPTS = ("text.js", "elements.js", "data.js", "rows.js", "classes.js", "charts.js", "samples.js",
-           "page.js")  # fmt: skip
+SCRIPTS = ("text.js", "elements.js", "data.js", "axes.js", "map.js", "rows.js", "classes.js",
+           "charts.js", "slices.js", "timeline.js", "samples.js", "page.js")  # fmt: skip
+# The column of what the version before predicted.
+PREVIOUS = HISTORY[0]
 # Imports, which may span lines, and the keyword of exports: a single script needs neither.
 MODULE_SYNTAX = re.compile(r"^import [^;]*;\n|^export (?=\w)", re.MULTILINE)
 
@@ -66,6 +70,7 @@ class PageData:
                 for caption, uri, numbers in self._pictures.found
             ],
             "columns": columns,
+            "history": list(HISTORY),
             "versions": versions,
         }
 
@@ -73,6 +78,8 @@ class PageData:
         by_class = {named[role] for role in ("truth", "prediction") if role in named}
         told = [version.columns[name] for name in by_class]
         single, several = roles.are_classes(*told), roles.are_class_lists(*told)
+        if by_class:
+            by_class.add(PREVIOUS)
         encoded = {}
         for name, column in version.columns.items():
             cells = column[: self._rows]
@@ -99,6 +106,7 @@ class PageData:
             "columns": encoded,
             "roles": dict(named),
             "metrics": _metrics(version),
+            "slices": encode_slices(version),
             "confusion": self._confusion(version) if single else [],
         }
 
@@ -184,10 +192,11 @@ def _metrics(version: StoredVersion) -> dict[str, float]:
     others = sorted(version.scalars.keys() - known)
     own = {name: version.scalars[name] for name in [*known, *others] if name in version.scalars}
     values = {**version.metadata.get("logs", {}), **own}
+    of_slices = slice_names(version)
     return {
         name: float(f"{value:.6g}")
         for name, value in values.items()
-        if roles.is_number(value) and math.isfinite(value)
+        if roles.is_number(value) and math.isfinite(value) and name not in of_slices
     }
 
 

@@ -3,6 +3,7 @@
 import { isFact } from "./data.js";
 import { element } from "./elements.js";
 import { spaced } from "./text.js";
+import { drawTimeline } from "./timeline.js";
 
 const MAX_FACTS = 5; // columns without a role on a card
 const PIXEL_ART = 64; // pictures of at most this width are enlarged without smoothing
@@ -127,6 +128,7 @@ export function sampleDetails(key, { first, second }, report) {
   return [
     element("div", { class: "pictures" }, ...drawPictures(pictured, report, true)),
     element("dl", {}, ...facts),
+    drawTimeline(at) ?? "",
     element("div", { class: "scroll" }, historyTable(at, version, first)),
   ];
 }

@@ -59,7 +59,12 @@ class SliceMetrics(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Returns what the metadata of a version holds: each metric, with its interval."""
         metrics = {n: [v, *self.intervals.get(n, ())] for n, v in self.metrics.items()}
-        return {"slice": self.name, "value": self.value, "samples": self.samples, **metrics}
+        return {
+            "slice": self.name,
+            "value": self.value,
+            "samples": self.samples,
+            "metrics": metrics,
+        }
 
 
 class Slices:

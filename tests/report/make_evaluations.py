@@ -59,6 +59,20 @@ def notes() -> None:
     data.classifier().fit(x, y, epochs=EPOCHS, verbose=0, callbacks=[evaluation])
 
 
+def history() -> None:
+    x, y = data.DIGITS[:300], data.LABELS[:300]
+    random = np.random.default_rng(0)
+    labels = np.where(random.random(300) < 0.1, (y + 1) % 10, y)
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    values = random.choice([HOSTILE, "bright", "rare"], 300, p=[0.5, 0.48, 0.02])
+    slices = {HOSTILE: values, "high": lambda x, y: bool(x[:4].sum() > x[4:].sum())}
+    evaluation = disteval.ClassificationEval((x, labels), data.NAMES, slices=slices)
+    model.fit(data.DIGITS[300:], data.LABELS[300:], epochs=4, verbose=0, callbacks=[evaluation])
+
+
 def masks() -> None:
     canvases = data.canvases(30)
     x, y = canvases["images"], canvases["masks"]

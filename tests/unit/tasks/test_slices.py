@@ -82,7 +82,7 @@ def test_metrics_of_a_classification_equal_those_of_the_subset() -> None:
         "dark",
         (LIGHT == "dark").sum(),
     )
-    assert first["accuracy"][0] == version.metrics["accuracy/light=dark"]
+    assert first["metrics"]["accuracy"][0] == version.metrics["accuracy/light=dark"]
     assert not [name for name in version.metadata["metrics"] if "light" in name]
     for table in (callback.data_table, callback.pred_table):
         assert table.get_column("light") == LIGHT.tolist()
