@@ -1,4 +1,4 @@
-"""Commands: `python -m disteval doctor`, `upload RUN_DIR` and `report [RUN_DIR]`.
+"""Commands: `python -m disteval doctor`, `upload`, `report` and `compare`.
 
 Each command imports what it needs when it runs: the doctor needs nothing that may be broken, and
 the others start without TensorFlow.
@@ -7,6 +7,7 @@ the others start without TensorFlow.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def main() -> int:
         "--rows", type=int, help="rows of each version at most (default: 10,000, as W&B shows)"
     )
     report.set_defaults(run=_report)
+    compare = commands.add_parser("compare", help="compare the predictions of two runs")
+    compare.add_argument("first", type=Path, metavar="RUN_A", help="the directory of a run")
+    compare.add_argument("second", type=Path, metavar="RUN_B", help="that of another run")
+    compare.add_argument("--name", help="the name of the set of data (default: without a name)")
+    compare.add_argument("-o", "--output", type=Path, help="make a page of the samples that differ")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(run=_compare)
     args = parser.parse_args()
     try:
         return int(args.run(args))
@@ -61,6 +69,19 @@ def _report(args: argparse.Namespace) -> int:
     rows = MAX_ROWS if args.rows is None else args.rows
     page = build_report(args.directory, args.output, rows)
     sys.stdout.write(f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from disteval.report.compare import compare_runs, describe, to_json, write_comparison
+
+    compared = compare_runs(args.first, args.second, args.name)
+    text = json.dumps(to_json(*compared)) if args.json else describe(*compared)
+    sys.stdout.write(f"{text}\n")
+    if args.output is not None:
+        page = write_comparison(*compared, args.output)
+        if not args.json:
+            sys.stdout.write(f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n")
     return 0
 
 

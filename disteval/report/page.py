@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from disteval.errors import DistEvalError
 from disteval.report import columns as roles
+from disteval.report.html import HERE, render_page
 from disteval.report.pictures import Pictures, color_of, drawings
 from disteval.report.read import Run, StoredVersion
 from disteval.report.slices import encode_slices, slice_names
 from disteval.tables.history import COLUMNS as HISTORY
 
-HERE = Path(__file__).parent
 # Each imports only from earlier ones.
 SCRIPTS = ("text.js", "elements.js", "data.js", "axes.js", "map.js", "rows.js", "classes.js",
            "charts.js", "slices.js", "timeline.js", "samples.js", "page.js")  # fmt: skip
@@ -137,32 +133,15 @@ def render(run: Run, rows: int) -> str:
     Raises:
         DistEvalError: Jinja2 is not installed.
     """
-    try:
-        import jinja2
-        from markupsafe import Markup
-    except ImportError:
-        raise DistEvalError("The report needs Jinja2: pip install 'disteval[report]'") from None
-
-    script = bundle([(HERE / name).read_text() for name in SCRIPTS])
-    style = (HERE / "page.css").read_text()
     num_rows = max(len(next(iter(v.columns.values()), [])) for v in run.versions)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("template.html").render(
+    return render_page(
+        "template.html",
+        style=(HERE / "page.css").read_text(),
+        script=bundle([(HERE / name).read_text() for name in SCRIPTS]),
+        data=PageData(run.versions, rows).json(),
         run=run,
         num_rows=num_rows,
         shown_rows=min(num_rows, rows),
-        style=Markup(style),
-        script=Markup(script),
-        data=Markup(_safe_json(PageData(run.versions, rows).json())),
-        # The browser runs only this script, uses only this style and fetches nothing.
-        policy=f"default-src 'none'; img-src data:; script-src {_digest(script)}; "
-        f"style-src {_digest(style)}",
     )
 
 
@@ -173,16 +152,6 @@ def bundle(modules: Iterable[str]) -> str:
         modules: The text of each, in an order in which each imports only from earlier ones.
     """
     return "\n".join(MODULE_SYNTAX.sub("", module) for module in modules)
-
-
-def _safe_json(data: Any) -> str:
-    """Returns JSON that cannot close the HTML element around it."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _metrics(version: StoredVersion) -> dict[str, float]:

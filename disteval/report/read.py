@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,8 @@ from typing import Any
 
 from disteval.errors import DistEvalError
 from disteval.report.parts import Keys, Part, read_parts
-from disteval.report.transactions import LOGGED, PARTITIONED, StoredArtifact
+from disteval.report.stored_tables import read_data, read_json, read_table, truth_of
+from disteval.report.transactions import LOGGED, StoredArtifact
 from disteval.tables.sets import UNNAMED, SetName
 
 logger = logging.getLogger("disteval")
@@ -39,6 +39,8 @@ class StoredVersion:
             the run logged them: the table may hold fewer samples.
         part: The number of the run's part that logged it, as the run may have been resumed.
         names: The name of the set that was evaluated.
+        truth: The columns of its ground-truth table alone, for the same rows; empty if the rows
+            are not known there.
     """
 
     aliases: list[str]
@@ -49,6 +51,7 @@ class StoredVersion:
     confusion: list[list[Any]] = dataclasses.field(default_factory=list)
     part: int = 0
     names: SetName = UNNAMED
+    truth: Mapping[str, list[Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -140,7 +143,7 @@ def _read_versions(
             newest = artifact
         if path is None or not _is_prediction(artifact):
             continue
-        columns, rows = _read_table(artifact, path)
+        columns, rows = read_table(artifact, path)
         num_lost += bool(artifact.lost)
         # A table without pictures need not refer to anything.
         data = artifact.data or (None if artifact.lost else newest)
@@ -149,15 +152,23 @@ def _read_versions(
                 f"The ground truth of a table is not on this machine: {artifact.files[path]}. "
                 "Expected: the directories of all parts of the run, beside each other."
             )
+        truth: dict[str, list[Any]] = {}
         if data is not None:
             if id(data) not in data_columns:
-                data_columns[id(data)] = _read_data(data)
-            _join(columns, rows, data_columns[id(data)])
+                data_columns[id(data)] = read_data(data)
+            truth = truth_of(columns, rows, data_columns[id(data)])
+            columns |= {name: cells for name, cells in truth.items() if name not in columns}
         # The files of cells that were joined are in the data artifact.
         files = {**(data.files if data is not None else {}), **artifact.files}
         names = SetName(artifact.metadata.get("set"))
         version = StoredVersion(
-            artifact.aliases, artifact.metadata, columns, files, part=number, names=names
+            artifact.aliases,
+            artifact.metadata,
+            columns,
+            files,
+            part=number,
+            names=names,
+            truth=truth,
         )
         versions.append((artifact, version))
     if num_lost:
@@ -196,57 +207,6 @@ def _are_equal(
     )
 
 
-def _read_data(artifact: StoredArtifact) -> dict[str, list[Any]]:
-    """Returns the columns of the ground truth."""
-    assert artifact.table_path is not None
-    return _read_table(artifact, artifact.table_path)[0]
-
-
-def _read_table(
-    artifact: StoredArtifact, path: str
-) -> tuple[dict[str, list[Any]], list[int] | None]:
-    """Returns the columns of a table, and its foreign key into the data table if it has one."""
-    table = _read_json(artifact.files[path])
-    parts = [table]
-    if path.endswith(PARTITIONED):
-        inside = sorted(p for p in artifact.files if p.startswith(table["parts_path"] + "/"))
-        parts = [_read_json(artifact.files[p]) for p in inside]
-    names = parts[0]["columns"]
-    types = parts[0]["column_types"]["params"]["type_map"]
-    rows = [row for part in parts for row in part["data"]]
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
-    for name in names:
-        if types.get(name, {}).get("wb_type") == "foreignIndex":
-            return columns, [int(row) for row in columns.pop(name)]
-    return columns, None
-
-
-def _join(
-    columns: dict[str, list[Any]], rows: list[int] | None, data: Mapping[str, list[Any]]
-) -> None:
-    """Adds the columns of the ground-truth table: by the foreign key, or row by row."""
-    num_rows = len(next(iter(columns.values()), []))
-    num_data = len(next(iter(data.values()), []))
-    if rows is None:
-        if num_rows != num_data:  # a subset of the rows; its table holds all columns to show
-            return
-        rows = list(range(num_rows))
-    columns |= {name: [data[name][i] for i in rows] for name in data if name not in columns}
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DistEvalError(f"A table of the run is damaged: {path} ({error}).") from None
-    except FileNotFoundError:
-        raise DistEvalError(
-            f"A table of the run is no longer on this machine: {path}. W&B stages the tables of an "
-            "offline run outside of its directory (WANDB_DATA_DIR), and moves them to its cache "
-            "(WANDB_CACHE_DIR) when they are synced."
-        ) from None
-
-
 def _add_history(
     versions: Iterable[StoredVersion], history: Iterable[dict[Keys, Any]], files: Path
 ) -> None:
@@ -277,7 +237,7 @@ def _add_history(
         version.scalars = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
         path = files / match.get((f"eval/{CONFUSION}", "path"), "")
         if path.is_file():
-            version.confusion = _read_json(path)["data"]
+            version.confusion = read_json(path)["data"]
 
 
 def _of_set(row: Mapping[Keys, Any], names: SetName, others: Iterable[SetName]) -> dict[Keys, Any]:

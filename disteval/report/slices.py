@@ -25,10 +25,8 @@ def encode_slices(version: StoredVersion) -> list[dict[str, Any]]:
         metrics = {}
         for name, numbers in known["metrics"].items():
             if all(columns.is_number(n) and math.isfinite(n) for n in numbers):
-                value, low, high = [float(f"{n:.6g}") for n in numbers] + [None] * (
-                    3 - len(numbers)
-                )
-                metrics[name] = [value, low, high, grows(name)]
+                rounded: list[Any] = [float(f"{number:.6g}") for number in numbers]
+                metrics[name] = [*rounded, *[None] * (3 - len(rounded)), grows(name)]
         # As in the column, which is cut, too.
         value = columns.encode([known["value"]])["values"][0]
         encoded.append({**known, "value": value, "metrics": metrics})

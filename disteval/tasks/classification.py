@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from disteval.arguments import check_bool, check_choice, check_positive
 from disteval.errors import DataError
+from disteval.optional import require
 from disteval.tables.history import Outcome
 from disteval.tasks import curves
 from disteval.tasks.assessment import Assessment
@@ -17,7 +18,6 @@ from disteval.tasks.base import TaskEval
 from disteval.tasks.classes import by_class, check_count, checked_names, class_number
 from disteval.tasks.confidence import expected_calibration_error, suspect_labels
 from disteval.tasks.logits import returns_logits
-from disteval.tasks.optional import require
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of, pack_bits, to_probabilities, unpack_bits
 from disteval.tasks.rows import OF_CLASSES

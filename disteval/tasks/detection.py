@@ -11,13 +11,13 @@ import wandb
 
 from disteval.arguments import check_choice, check_fraction, check_positive
 from disteval.errors import DataError
+from disteval.optional import require
 from disteval.tables.wandb_private import image_size
 from disteval.tasks import coco
 from disteval.tasks.assessment import Assessment
 from disteval.tasks.base import TaskEval
 from disteval.tasks.boxes import FORMATS, Boxes, Unit, as_boxes, padded, unpack
 from disteval.tasks.classes import by_class, checked_names
-from disteval.tasks.optional import require
 from disteval.tasks.options import TaskOptions
 
 if TYPE_CHECKING:

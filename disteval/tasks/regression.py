@@ -9,10 +9,10 @@ import numpy as np
 import wandb
 
 from disteval.errors import DataError
+from disteval.optional import require
 from disteval.tasks.assessment import Assessment
 from disteval.tasks.base import TaskEval
 from disteval.tasks.curves import evenly_spaced
-from disteval.tasks.optional import require
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
 from disteval.tasks.selection import only_leaf

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from disteval.errors import DataError, DistEvalError
 from disteval.intervals import mean_interval
+from disteval.optional import require
 from disteval.tables.cells import plain
 from disteval.tables.history import COLUMNS
 from disteval.tables.sets import slug
@@ -80,6 +81,8 @@ class Slices:
 
     def __init__(self, slices: Any, num_samples: int | None) -> None:
         self._given = {} if slices is None else _checked(slices)
+        if self._given:
+            require("scipy", "`slices`")
         self._num_samples = num_samples
         self._values: dict[str, list[str | None]] = {}
         self._warned: set[str] = set()

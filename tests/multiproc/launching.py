@@ -93,8 +93,12 @@ def _is_another_rank(variables: dict[str, str]) -> bool:
     return rank != "0"
 
 
-def read(backend: WandbBackend) -> dict[str, Any]:
+def read(backend: WandbBackend, name: str = "") -> dict[str, Any]:
     """Reads the tables of the newest run from the server.
+
+    Args:
+        backend: The server.
+        name: The name of the set of data, if it has one.
 
     Returns:
         The `data` table, the `predictions` by version, and the names of the artifacts that the
@@ -102,8 +106,10 @@ def read(backend: WandbBackend) -> dict[str, Any]:
     """
     state = backend.state()
     run_id = list(state["runs"])[-1].split("/")[-1]
+    end = f"_{name}" if name else ""
     used = [artifact for artifact in state["artifacts"] if run_id in artifact["used_by"]]
-    versions = [a for a in state["artifacts"] if a["collection"] == f"run_{run_id}_pred"]
+    used = [artifact for artifact in used if artifact["collection"] == f"val{end}"]
+    versions = [a for a in state["artifacts"] if a["collection"] == f"run_{run_id}_pred{end}"]
     assert not any(artifact["dangling"] for artifact in [*used, *versions])
     (data,) = (artifact for artifact in used if artifact["type"] == "dataset")
     return {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from multiproc.launching import launch, read
@@ -50,6 +52,33 @@ def test_training_and_evaluation_go_on(wandb_backend: WandbBackend, tmp_path: Pa
     for epoch, table in versions.items():
         assert {row[0] for row in table["rows"]} == {epoch}
         assert [row[1:4] for row in table["rows"]] == truth
+    check_history(read(wandb_backend, "history")["predictions"])
     replicas = [versions[epoch]["metadata"]["replicas"] for epoch in range(EPOCHS)]
     assert replicas[:4] == [3, 2, 1, 1]
     assert replicas[-1] == 2
+
+
+def check_history(tables: dict[str, dict[str, Any]]) -> None:
+    """Compares the history in each version with the predictions in all, before and after losses."""
+    ordered = sorted(tables.values(), key=lambda table: table["metadata"]["epoch"])
+    assert [table["metadata"]["epoch"] for table in ordered] == list(range(EPOCHS))
+    columns = [
+        {name: np.array(cells, object) for name, cells in zip(table["columns"], cells, strict=True)}
+        for table in ordered
+        for cells in [zip(*table["rows"], strict=True)]
+    ]
+    confidence = np.exp(-np.stack([each["loss"] for each in columns]).astype(float))
+    right = np.stack([each["correct"] for each in columns]).astype(bool)
+    for epoch, known in enumerate(columns):
+        until = slice(epoch + 1)
+        expected = {
+            "times_forgotten": (right[until][:-1] & ~right[until][1:]).sum(axis=0),
+            "mean_confidence": confidence[until].mean(axis=0),
+            "variability": confidence[until].std(axis=0),
+        }
+        if epoch:
+            before = columns[epoch - 1]["prediction"]
+            expected |= {"previous": before, "changed": before != known["prediction"]}
+        for name, column in expected.items():
+            found = known[name].tolist()
+            assert found == pytest.approx(column.tolist(), abs=1e-9), (epoch, name)

@@ -31,6 +31,17 @@ def test_a_slow_backend_does_not_slow_training(wandb_backend: WandbBackend) -> N
     raise AssertionError(growth)
 
 
+def test_history_and_slices_add_little_to_a_version(wandb_backend: WandbBackend) -> None:
+    results = []
+    for _ in range(ATTEMPTS):
+        results += measure("log_history_cost.py", wandb_backend)
+        print(results[-1])
+        # What is built is 1.2 on a quiet machine; what training waits for is the same.
+        if results[-1]["built"] < 1.3 and results[-1]["held"] < 1.3:
+            return
+    raise AssertionError(results)
+
+
 def test_ten_thousand_rows_hold_training_up_for_50_ms_at_most(wandb_backend: WandbBackend) -> None:
     results = []
     for _ in range(ATTEMPTS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from playwright.sync_api import Page
 
 from disteval.report.build import build_report
 from disteval.report.read import StoredVersion, read_run
+from disteval.report.transactions import read_artifacts
+from disteval.tables.history import COLUMNS
 from report.browser import NEEDS_CHROMIUM, choose, count, shown
 from report.running import HERE, log_run
 from report.test_evaluations import HOSTILE, screenshot
@@ -50,6 +53,18 @@ def test_filters_of_the_history(show: Callable[[Path], Page], made: Made) -> Non
     choose(page, "first", "Epoch 0")
     choose(page, "show", "fixed")
     assert count(page) == 0, "nothing came before"
+
+
+def test_wandb_can_sort_and_group_by_the_columns(made: Made) -> None:
+    """Numbers, bools and text, each missing at most where there was no version before."""
+    run = next(made[0].parent.glob("wandb/offline-run-*"))
+    newest = [artifact for artifact in read_artifacts(run) if artifact.name.endswith("_pred")][-1]
+    path = next(p for p in newest.files if p.endswith(".table.json") and "/" not in p)
+    types = json.loads(newest.files[path].read_text())["column_types"]["params"]["type_map"]
+    found = {name: types[name]["wb_type"] for name in (*COLUMNS, HOSTILE)}
+    numbers = ("times_forgotten", "mean_confidence", "variability", "loss_change")
+    expected = dict.fromkeys(numbers, "number") | dict.fromkeys(("changed", "suspect"), "boolean")
+    assert found == expected | {"previous": "string", HOSTILE: "string"}
 
 
 def test_slices_worst_first(show: Callable[[Path], Page], made: Made) -> None:

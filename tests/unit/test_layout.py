@@ -19,15 +19,16 @@ PACKAGE = TOP / "disteval"
 
 # From the lowest to the highest. A room imports only itself and rooms below it.
 ROOMS = (
-    "errors", "arguments", "intervals", "backends", "data", "inference", "tables", "schedule",
-    "validation", "job", "callback", "tasks", "report", "doctor", "__main__",
+    "errors", "arguments", "optional", "intervals", "backends", "data", "inference", "tables",
+    "schedule", "validation", "job", "callback", "tasks", "report", "doctor", "__main__",
 )  # fmt: skip
 # The doctor's self-test uses the package as a script does, and `__init__.py` is the public face.
 FACES = ("__init__.py", "doctor/selftest.py")
 # The doctor examines what may be broken.
 HOROVOD = ("backends/horovod.py", "doctor/selftest.py")
 BELOW_WANDB = (
-    "errors", "arguments", "intervals", "backends", "data", "inference", "schedule", "validation",
+    "errors", "arguments", "optional", "intervals", "backends", "data", "inference", "schedule",
+    "validation",
 )  # fmt: skip
 MAX_LINES, MAX_DOCSTRING = 300, 15
 

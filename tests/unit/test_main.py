@@ -25,7 +25,8 @@ LOG = """
 import wandb
 with wandb.init(project="small", mode="offline") as run:
     artifact = wandb.Artifact(f"run_{run.id}_pred", "evaluation", metadata={"epoch": 0})
-    artifact.add(wandb.Table(["index", "prediction"], [[0, 0.5], [1, 0.25]]), "eval_data")
+    rows = [[0, "a", "a"], [1, "b", "a"]]
+    artifact.add(wandb.Table(["index", "label", "prediction"], rows), "eval_data")
     run.log_artifact(artifact)
 """
 
@@ -69,6 +70,20 @@ def test_report_loads_no_tensorflow(tmp_path: Path, offline: dict[str, str]) -> 
     assert not {"tensorflow", "keras", "tf_keras", "horovod"} & set(loaded)
 
 
+def test_compare_loads_no_tensorflow(tmp_path: Path, offline: dict[str, str]) -> None:
+    for _ in range(2):
+        done = python("-c", LOG, **offline)
+        assert done.returncode == 0, done.stderr
+    runs = sorted(map(str, (tmp_path / "wandb").glob("offline-run-*")))
+    page = tmp_path / "compared.html"
+    done = python("-c", LOADED, "compare", *runs, "-o", str(page), "--json", **offline)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcomes"]["broken"] == 0
+    assert page.exists()
+    loaded = done.stderr.rpartition("loaded ")[2].split()
+    assert not {"tensorflow", "keras", "tf_keras", "horovod"} & set(loaded)
+
+
 @pytest.mark.parametrize("command", ["upload", "report"])
 def test_an_error_is_one_line_and_needs_no_tensorflow(
     command: str, tmp_path: Path, offline: dict[str, str]
@@ -96,7 +111,9 @@ def test_version() -> None:
     assert done.stdout == f"{disteval.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["examine"], ["upload"], ["report", "--rows", "many"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["examine"], ["upload"], ["report", "--rows", "many"], ["compare", "one"]]
+)
 def test_wrong_usage(arguments: list[str]) -> None:
     done = python("-m", "disteval", *arguments)
     assert done.returncode == 2

@@ -17,6 +17,8 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).parents[3] / "launch"))
 import train_elastic
 
+import disteval
+
 # Epoch, rank and number of ranks. The numbers make it one kill each: the ranks are fewer after it.
 VICTIMS = [(1, 2, 3), (2, 0, 2)]
 FOLDER = Path(sys.argv.pop(1))
@@ -40,5 +42,15 @@ class Changes(tf.keras.callbacks.Callback):
                 time.sleep(0.1)
 
 
+def history() -> disteval.ClassificationEval:
+    """Returns an evaluator of the same samples, whose history goes on with the new chief."""
+    train_elastic.choose_devices(cpu=True)
+    hvd.init()
+    _, (x, y) = train_elastic.load_data("digits", "single")
+    return disteval.ClassificationEval(
+        (x, y), num_samples=40, name="history", backend="horovod", asynchronous=False
+    )
+
+
 if __name__ == "__main__":
-    train_elastic.main([Changes()])
+    train_elastic.main([history(), Changes()])

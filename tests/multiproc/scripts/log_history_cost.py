@@ -13,7 +13,7 @@ import wandb
 
 import disteval
 
-SAMPLES, CLASSES, VERSIONS = 10_000, 10, 5
+SAMPLES, CLASSES, VERSIONS = 10_000, 10, 4
 keras = tf.keras
 random = np.random.default_rng(0)
 X = random.integers(0, 256, (SAMPLES, 8, 8, 1)).astype(np.uint8)
@@ -45,7 +45,6 @@ with wandb.init(project="history", id="cost"):
                 task._publisher.finish()  # the next version is not built beside this one
                 built[name].append(time.perf_counter() - started)
                 task._publisher.drain()
-                print(name, held[name][-1], built[name][-1])
 figures: dict[str, Any] = {"chief": True}
 for what, values in (("built", built), ("held", held)):
     # The first version is traced, and has to wait for the ground-truth table.

@@ -7,14 +7,10 @@ import hashlib
 import html.parser
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from disteval.errors import DistEvalError
 from disteval.report.page import HERE, SCRIPTS, PageData, bundle, render
 from disteval.report.read import Run, StoredVersion
 
@@ -152,10 +148,22 @@ def test_values_that_json_has_not() -> None:
     assert data["versions"][0]["metrics"] == {}
 
 
-def test_missing_jinja2_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(DistEvalError, match=r"^The report needs Jinja2: pip install .*\[report\]"):
-        render(make_run(version(["a", "b"])), rows=10)
+def test_metrics_of_slices_are_apart() -> None:
+    known = version(["a", "b"])
+    known.metadata["slices"] = [
+        {"slice": "light", "value": "dark", "samples": 1, "metrics": {"loss": [0.5, 0.25, 0.75]}}
+    ]
+    known.scalars = {"eval/loss": 0.5, "eval/loss/light=dark": 0.5, "eval/loss/light=dark/low": 0}
+    (encoded,) = PageData([known], 10).json()["versions"]
+    assert encoded["metrics"] == {"loss": 0.5, "eval/loss": 0.5}
+    assert encoded["slices"][0]["metrics"] == {"loss": [0.5, 0.25, 0.75, False]}
+
+
+def test_what_a_version_predicted_before_is_a_class() -> None:
+    known = version(["a", "b"], previous=[None, "c"])
+    data = PageData([known], 10).json()
+    column = data["columns"][data["versions"][0]["columns"]["previous"]]
+    assert column == {"kind": "class", "values": [None, data["classes"].index("c")]}
 
 
 def test_modules_become_one_script() -> None:

@@ -14,7 +14,6 @@ from disteval.report.read import (
     Run,
     StoredVersion,
     _add_history,
-    _join,
     _read_versions,
     read_run,
 )
@@ -46,19 +45,6 @@ def test_two_evaluations_of_an_epoch_stay_apart(tmp_path: Path) -> None:
     history = [{("eval/epoch",): 0, ("eval/loss",): value} for value in (2.0, 1.0)]
     _add_history(versions, history, tmp_path)
     assert [each.scalars for each in versions] == [{"eval/loss": 2.0}, {"eval/loss": 1.0}]
-
-
-def test_rows_are_joined_by_the_foreign_key_or_in_order() -> None:
-    data = {"label": ["a", "b", "c"]}
-    by_key = {"score": [1, 2]}
-    _join(by_key, [2, 0], data)
-    assert by_key["label"] == ["c", "a"]
-    in_order = {"score": [1, 2, 3]}
-    _join(in_order, None, data)
-    assert in_order["label"] == ["a", "b", "c"]
-    chosen = {"score": [1, 2]}
-    _join(chosen, None, data)
-    assert "label" not in chosen
 
 
 def scores(run: Run) -> list[tuple[int, list[float], float]]:
