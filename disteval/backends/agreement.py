@@ -9,6 +9,8 @@ elsewhere says where. Only a rank that is dead or stopped is silent: the others 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.metadata
 import pickle
 import threading
 import time
@@ -28,6 +30,17 @@ BEAT_SECONDS = 1.0
 Exchange = Callable[[bytes, np.ndarray], tuple[list[bytes], list[np.ndarray]]]
 
 NOTHING = np.empty(0, np.uint8)
+# Between the version of this package and what it has pickled.
+SEPARATOR = b"\n"
+
+
+@functools.cache
+def own_version() -> bytes:
+    """Returns the version of this package; empty if it is not installed."""
+    try:
+        return importlib.metadata.version("disteval").encode()
+    except importlib.metadata.PackageNotFoundError:
+        return b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +85,25 @@ class Status:
 
     def encode(self) -> bytes:
         """Returns the status as bytes, pickled: the ranks of a job trust each other."""
-        return zlib.compress(pickle.dumps(self), level=1)
+        return own_version() + SEPARATOR + zlib.compress(pickle.dumps(self), level=1)
 
     @classmethod
     def decode(cls, record: bytes) -> Status:
-        """Returns the status that `encode` turned into `record`."""
-        status = pickle.loads(zlib.decompress(record))
+        """Returns the status that `encode` turned into `record`.
+
+        Raises:
+            DistEvalError: The other rank has another version of this package.
+        """
+        version, _, pickled = record.partition(SEPARATOR)
+        if version != own_version():
+            # What another version has pickled may mean something else.
+            there, here = (text.decode(errors="replace") for text in (version, own_version()))
+            raise errors.DistEvalError(
+                "The ranks have different versions of disteval. Received: "
+                f"{there!r:.40} on one rank, and {here!r} on another. Expected: the same version "
+                "on all hosts."
+            )
+        status = pickle.loads(zlib.decompress(pickled))
         assert isinstance(status, cls)
         return status
 

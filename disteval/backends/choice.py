@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -90,6 +91,11 @@ def get_backend(backend: str = "auto", *, model: Any = None, timeout: float = 60
     """
     check_choice("backend", backend, NAMES)
     check_positive("timeout", timeout, float)
+    if timeout > threading.TIMEOUT_MAX:
+        raise DistEvalError(
+            f"`timeout` is too long to wait for. Received: timeout={timeout!r}. Expected: a number "
+            "of seconds, such as 86400 for a day."
+        )
     if backend == "auto":
         _check_initialized()
     horovod = _horovod_has_peers()

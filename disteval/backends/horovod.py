@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import urllib.request
 from collections.abc import Callable
@@ -27,6 +28,9 @@ except ImportError as error:
 
 # The environment variable with the host of the key-value store that `horovodrun --gloo` runs.
 _STORE = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
+
+# What a store can answer with instead of what it was asked for.
+_NO_ANSWER = (OSError, http.client.HTTPException, UnicodeDecodeError)
 
 # Without a proxy, because the store runs on a host of the job.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -119,7 +123,7 @@ class StoredWhereabouts(Whereabouts):
     def announce(self, step: str) -> None:
         """Records the step at which this rank waits."""
         if self._url is not None:
-            with contextlib.suppress(OSError):  # it only improves an error message
+            with contextlib.suppress(*_NO_ANSWER):  # it only improves an error message
                 request = urllib.request.Request(
                     f"{self._url}/{self._rank}", data=step.encode(), method="PUT"
                 )
@@ -140,5 +144,5 @@ class StoredWhereabouts(Whereabouts):
         try:
             with _opener.open(f"{self._url}/{rank}", timeout=5) as answer:
                 return str(answer.read().decode())
-        except OSError:  # including the 404 of a rank that never waited
+        except _NO_ANSWER:  # including the 404 of a rank that never waited
             return None

@@ -64,6 +64,8 @@ class ShownVersion {
 
   constructor(encoded, data, axis) {
     Object.assign(this, encoded);
+    // A name such as "constructor" is that of a metric or column, never one that all objects have.
+    for (const part of ["metrics", "columns", "roles"]) this[part] = Object.assign(Object.create(null), encoded[part]);
     this.#data = data;
     this.#axis = axis;
     this.name = axis === "epoch" ? `Epoch ${this.epoch}` : `Epoch ${this.epoch}, step ${this.step}`;

@@ -60,19 +60,19 @@ function shownPredictions(version) {
   return (version?.role("prediction") ?? version?.role("picture"))?.values;
 }
 
-// Returns what rows can be sorted by, as [value, text]: a column of numbers, or "change " and a
-// column for the difference between the two versions.
+// Returns what rows can be sorted by, as [value, text]. A value is JSON of the name of a column of
+// numbers, and whether the difference between the two versions is meant.
 export function sortOptions({ first, second }) {
-  const names = first.numbers.map((name) => [name, spaced(name)]);
+  const option = (name, isChange) => [JSON.stringify([name, isChange]), `${isChange ? "change of " : ""}${spaced(name)}`];
   const both = second ? first.numbers.filter((name) => second.numbers.includes(name)) : [];
-  return [["", "row"], ...names, ...both.map((name) => [`change ${name}`, `change of ${spaced(name)}`])];
+  return [["", "row"], ...first.numbers.map((name) => option(name, false)), ...both.map((name) => option(name, true))];
 }
 
 function sortRows(rows, { first, second, sort, order }) {
-  const [, change, name] = sort.match(/^(change )?(.*)$/s);
+  const [name, isChange] = JSON.parse(sort);
   const here = first.column(name).values;
   const there = second?.column(name)?.values;
-  const value = (row) => (change ? (there?.[second.rowOf(first.key(row))] ?? NaN) - here[row] : here[row]);
+  const value = (row) => (isChange ? (there?.[second.rowOf(first.key(row))] ?? NaN) - here[row] : here[row]);
   const keys = new Map(rows.map((row) => [row, value(row)]));
   const isMissing = (key) => key === null || Number.isNaN(key);
   return rows.sort((a, b) => {

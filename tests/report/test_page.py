@@ -237,11 +237,11 @@ def test_ten_thousand_rows(show: Callable[[Path], Page], tmp_path: Path) -> None
     for field, value in (
         ("truth", "1"),
         ("show", "wrong"),
-        ("sort", "confidence"),
+        ("sort", '["confidence",false]'),
         ("truth", ""),
         ("show", "all"),
         ("second", "0"),
-        ("sort", "change loss"),
+        ("sort", '["loss",true]'),
     ):
         assert page.evaluate(CHANGE, [field, value]) < 1000, field
         assert page.evaluate("document.querySelectorAll('*').length") < 3000

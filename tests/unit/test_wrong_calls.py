@@ -146,7 +146,7 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
           "on_log_error": ("ignore", None, True, ["warn"]),
           "monitor": (5, ["loss"], b"loss", np.array(["loss"])),
           "mode": ("best", None, 1),
-          "timeout": (0, -1, None, "600", True, np.nan, [600]),
+          "timeout": (0, -1, None, "600", True, np.nan, [600], np.inf, 1e10),
           "verbose": ("no", 2, None, -1, [1]),
           "partitions": (0, 1.5, "2", None, True),
           "keep_local": ("no", 1, None),
@@ -275,7 +275,7 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("evaluate sync", lambda: disteval.evaluate(classifier(), X, sync_weights=0), "`sync_weights`"),
     *((f"get_backend timeout={value!r}",
        functools.partial(disteval.get_backend, timeout=value), "`timeout`")
-      for value in (-1, 0, "600", None, True)),
+      for value in (-1, 0, "600", None, True, np.inf, np.nan, 1e10)),
     ("get_backend model", lambda: disteval.get_backend(model=3), "Keras model"),
     ("evaluate epoch", lambda: callback().evaluate(classifier(), -1), "`epoch`"),
     ("evaluate no model", lambda: callback().evaluate(None, 0), "`model` is not a Keras model"),

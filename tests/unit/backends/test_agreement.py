@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import disteval
 from disteval.backends import agreement
 from disteval.backends.agreement import NOTHING, Failure, PeerAgreement, Status, check
 from disteval.errors import DataError, DistEvalError, ReplicaError
@@ -34,6 +35,14 @@ FAILURES = st.none() | st.builds(Failure, st.text(), st.text(), st.text(), st.te
 )
 def test_a_status_survives_the_wire(status: Status) -> None:
     assert Status.decode(status.encode()) == status
+
+
+@pytest.mark.parametrize("other", [b"0.0.9\n\x00", b"", b"pickled before there was a version"])
+def test_a_rank_with_another_version_is_named(other: bytes) -> None:
+    with pytest.raises(DistEvalError, match="different versions of disteval") as info:
+        Status.decode(other)
+    assert disteval.__version__ in str(info.value)
+    assert ("0.0.9" in str(info.value)) == other.startswith(b"0")
 
 
 @dataclasses.dataclass(frozen=True)
