@@ -253,6 +253,7 @@ class DistEvalCallback(TableCallback):
             # The other ranks may be elsewhere, so this is no time for a collective.
             self._job.forget()
             self._publisher.drain()
+            self._publisher.rest()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data on every rank, and logs the ground-truth table on the chief."""

@@ -168,6 +168,7 @@ class Job:
             self.publisher.finish()
         # The other ranks do not wait for uploads whose failures are only warned about.
         self.publisher.drain()
+        self.publisher.rest()
 
     def forget(self) -> None:
         """Records that there is nothing to end any more."""

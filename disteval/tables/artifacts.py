@@ -187,6 +187,11 @@ class TableLog:
         """Returns the first failure of W&B since the last call; `None` if there was none."""
         return self._uploader.take_error()
 
+    def rest(self) -> None:
+        """Ends the threads until there is something to do again."""
+        self._writer.stop()
+        self._uploader.stop()
+
     def _log(self, artifact: wandb.Artifact, aliases: list[str], **references: str) -> str:
         """Uploads an artifact, or logs it to an offline run; returns the name of its package."""
         if self._uploads is not None:
@@ -206,6 +211,7 @@ class TableLog:
         atexit.unregister(self._close)
         self.drain()
         self._uploader.close()
+        self.rest()
 
     def _add(self, artifact: wandb.Artifact, table: wandb.Table, name: str) -> str:
         """Adds a table to an artifact, spread over the partitions, and returns its path there."""

@@ -123,6 +123,11 @@ class Publisher:
         if self._log is not None:
             self._log.drain()
 
+    def rest(self) -> None:
+        """Ends the threads, after the last version of a training."""
+        if self._log is not None:
+            self._log.rest()
+
     def _open_log(self, identity: dict[str, Any] | None) -> None:
         if wandb.run is None and identity is not None and self._log is None:
             # This rank has become the chief of an elastic job, and resumes the run.

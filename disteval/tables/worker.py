@@ -24,11 +24,12 @@ class Worker:
         self, name: str, asynchronous: bool = True, max_waiting: int = 0, warning: str = ""
     ) -> None:
         self._asynchronous = asynchronous
-        self._jobs: queue.Queue[Callable[[], None]] = queue.Queue(max_waiting)
+        self._name = name
+        # `None` asks the thread to end.
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(max_waiting)
         self._warning = warning
-        # A daemon: the interpreter would wait for any other thread, but only after W&B's service
-        # has ended. `drain` waits for the jobs before that.
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # of the thread
         self._error: BaseException | None = None
         self._closed = False
 
@@ -47,12 +48,21 @@ class Worker:
         if not self._asynchronous:
             job()
             return
-        if self._thread.ident is None:
-            self._thread.start()
         if self._jobs.full() and self._warning:
             logger.warning(self._warning)
             self._warning = ""
         self._jobs.put(job)
+        with self._lock:
+            if self._thread is None:
+                # A daemon: the interpreter would wait for any other thread, but only after W&B's
+                # service has ended. `drain` waits for the jobs before that.
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread once its jobs are done; a later job starts another."""
+        if self._thread is not None and not self.is_current:
+            self._jobs.put(None)
 
     def call(self, job: Callable[[], None]) -> None:
         """Runs a job after the earlier ones, waits for it, and raises the first error."""
@@ -98,11 +108,16 @@ class Worker:
         while True:
             job = self._jobs.get()
             try:
-                if not self._closed:
+                if job is None:
+                    with self._lock:
+                        if self._jobs.empty():
+                            self._thread = None
+                            return
+                elif not self._closed:
                     job()
             except BaseException as error:
                 # Logged as well, in case training ends before the error is raised.
-                logger.error("A job of %s failed.", self._thread.name, exc_info=error)
+                logger.error("A job of %s failed.", self._name, exc_info=error)
                 self.record(error)
             finally:
                 del job  # frees the predictions that it holds, even if no other job comes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,17 @@ def test_evaluate_of_keras_evaluates(offline: wandb.Run) -> None:
 def test_wrong_calls_of_evaluate(model: Any, epoch: Any, told: str, offline: wandb.Run) -> None:
     with pytest.raises(disteval.DistEvalError, match=told):
         Versions().evaluate(model, epoch)
+
+
+def test_a_callback_leaves_no_thread(offline: wandb.Run) -> None:
+    model = tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = set(threading.enumerate())
+    for _ in range(3):
+        callback = Eval(["x"], ["y"], validation_data=np.zeros((3, 1), np.float32))
+        model.fit(np.zeros((4, 1)), np.zeros((4, 1)), epochs=2, verbose=0, callbacks=[callback])
+        left = set(threading.enumerate()) - before
+        for thread in left:
+            if thread.name.startswith("disteval"):
+                thread.join(30)
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("disteval-writer")]

@@ -140,3 +140,29 @@ def test_nothing_to_drain() -> None:
 
 def _fail() -> None:
     raise ValueError("mine")
+
+
+def test_the_thread_ends_and_starts_again() -> None:
+    worker, done = Worker("test-stops"), []
+
+    def threads() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "test-stops"]
+
+    worker.stop()  # before there is any
+    for number in range(3):
+        worker.submit(lambda number=number: done.append(number))
+        (thread,) = threads()
+        worker.stop()
+        worker.drain()
+        thread.join(30)
+        assert not threads()
+    assert done == [0, 1, 2]
+
+
+def test_no_job_is_lost_between_two_threads() -> None:
+    worker, done = Worker("test"), []
+    for number in range(500):
+        worker.submit(lambda number=number: done.append(number))
+        worker.stop()
+    worker.drain()
+    assert done == list(range(500))
