@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from disteval.errors import DistEvalError
 from disteval.report.transactions import StoredArtifact
 from disteval.tables import packages
 
+logger = logging.getLogger("disteval")
+
 
 def read_packages(directory: Path) -> list[StoredArtifact]:
     """Returns the artifacts of the packages in a run's directory, by callback and in order.
 
-    Raises:
-        DistEvalError: A package is damaged.
+    A damaged package is left out, with a warning.
     """
     artifacts = []
     data: dict[tuple[Path, str], StoredArtifact] = {}
@@ -28,8 +30,7 @@ def read_packages(directory: Path) -> list[StoredArtifact]:
 
 
 def _stored(package: packages.Package, data: StoredArtifact | None) -> StoredArtifact:
-    known, root = package.description, package.directory / "files"
-    files = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
+    known, files = package.description, package.files()
     there = data.files if data is not None else {}
     targets = {path: target for path, target, _ in known["references"]}
     foreign = {path: digest for path, _, digest, *_ in known["foreign"]}
@@ -54,6 +55,7 @@ def _find_packages(directory: Path) -> Iterator[tuple[Path, packages.Package]]:
             package = packages.Package(path.parent)
         except FileNotFoundError:  # uploaded and moved since it was listed
             continue
-        except (ValueError, KeyError) as error:
-            raise DistEvalError(f"A kept table is damaged: {path} ({error}).") from None
+        except DistEvalError as error:
+            logger.warning("A table is left out: %s", error)
+            continue
         yield (folder.parent if folder.name == packages.KEPT else folder), package

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import wandb
 
-from disteval.tables.run_folder import own_folder, write_json
+from disteval.errors import DistEvalError
+from disteval.tables.run_folder import own_folder, read_json, write_json
 from disteval.tables.wandb_private import ArtifactManifestEntry, staging_dir
+
+logger = logging.getLogger("disteval")
 
 DESCRIPTION = "package.json"
 # The folder in which packages stay after their upload, for `python -m disteval report`.
@@ -46,7 +50,7 @@ class Package:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.name = directory.name
-        self.description: dict[str, Any] = json.loads((directory / DESCRIPTION).read_text())
+        self.description = _read_description(directory / DESCRIPTION)
         self.data: str | None = self.description["data"]
         self.is_data: bool = self.description["uses"]
 
@@ -106,12 +110,9 @@ class Package:
         """
         known = self.description
         artifact = wandb.Artifact(known["name"], type=known["type"], metadata=known["metadata"])
-        files = self.directory / "files"
-        for path in sorted(files.rglob("*")):
-            if path.is_file():
-                # W&B uploads an immutable file from here instead of copying it first.
-                name = path.relative_to(files).as_posix()
-                artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
+        for name, path in self.files().items():
+            # W&B uploads an immutable file from here instead of copying it first.
+            artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
         foreign = list(known["foreign"])
         for path, source, digest in known["references"]:
             assert data is not None
@@ -122,6 +123,27 @@ class Package:
                 ArtifactManifestEntry(path=path, digest=digest, ref=ref, size=size, extra=extra)
             )
         return artifact
+
+    def files(self) -> dict[str, Path]:
+        """Returns its files by their paths in the artifact.
+
+        Links and whatever else is no regular file are left out, with a warning: what they refer to
+        is not a part of the package, and may be private, endless, or block.
+        """
+        found: dict[str, Path] = {}
+        root = self.directory / "files"
+        if root.is_symlink():
+            _warn_of(root)
+            return {}
+        for folder, folders, names in os.walk(root):
+            folders.sort()
+            for name in sorted([*names, *(n for n in folders if Path(folder, n).is_symlink())]):
+                path = Path(folder, name)
+                if stat.S_ISREG(path.lstat().st_mode):
+                    found[path.relative_to(root).as_posix()] = path
+                else:
+                    _warn_of(path)
+        return found
 
     def upload(self, run: wandb.Run, data: wandb.Artifact | None) -> wandb.Artifact:
         """Logs the artifact and waits until it is committed.
@@ -165,15 +187,55 @@ def directory_name(number: int, name: str, aliases: list[str]) -> str:
     return f"{number:06d}-{re.sub(r'[^A-Za-z0-9._-]', '_', label)[:64]}"
 
 
-def find(directory: Path) -> Iterator[Package]:
-    """Yields the packages to upload below a directory, in the order in which they were written."""
+def find(
+    directory: Path, on_damage: Callable[[DistEvalError], None] | None = None
+) -> Iterator[Package]:
+    """Yields the packages to upload below a directory, in the order in which they were written.
+
+    Args:
+        directory: The directory.
+        on_damage: Called for each damaged package, instead of a warning.
+    """
     for folder, _, files in sorted(os.walk(directory)):
         if DESCRIPTION in files and Path(folder).parent.name != KEPT:
             try:
                 package = Package(Path(folder))
             except FileNotFoundError:  # uploaded and removed since `os.walk` listed it
                 continue
+            except DistEvalError as error:
+                (on_damage or logger.warning)(error)
+                continue
             yield package
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """Reads the description of a package.
+
+    Raises:
+        DistEvalError: It is damaged.
+        FileNotFoundError: There is none.
+    """
+    fields = {"name": str, "type": str, "metadata": dict, "aliases": list, "uses": bool,
+              "data": str | None, "references": list, "foreign": list}  # fmt: skip
+    known = read_json(path)
+    fault = "is no mapping"
+    if isinstance(known, dict):
+        wrong = [name for name, kind in fields.items() if not isinstance(known.get(name, 0), kind)]
+        lengths = {"references": 3, "foreign": 5}
+        wrong += [
+            name
+            for name, length in lengths.items()
+            if name not in wrong
+            and not all(isinstance(each, list) and len(each) == length for each in known[name])
+        ]
+        if not wrong:
+            return known
+        fault = f"has no valid {wrong[0]!r}"
+    raise DistEvalError(f"A kept table is damaged: {path} {fault}.")
+
+
+def _warn_of(path: Path) -> None:
+    logger.warning("%s is no regular file, and is left out.", path)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
 import wandb
+
+from disteval.errors import DistEvalError
+
+# A table of 200,000 rows, as many as W&B stores in one, is smaller. What is larger would fill the
+# memory.
+MAX_BYTES = 2_000_000_000
 
 
 def own_folder(run: wandb.Run) -> Path:
@@ -34,6 +41,27 @@ def find_newest(run: wandb.Run, file: str) -> Path | None:
         if run_id == run.id:
             found[started, path.parents[1].name] = path
     return found[max(found)] if found else None
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        DistEvalError: It is damaged, too large, or no regular file.
+        FileNotFoundError: It does not exist.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DistEvalError(f"{path} is no regular file.")
+    if status.st_size > MAX_BYTES:
+        raise DistEvalError(
+            f"{path} is too large. Received: {status.st_size:,} bytes. Expected: {MAX_BYTES:,} at "
+            "most."
+        )
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DistEvalError(f"{path} is damaged: {error or 'nested too deeply'}.") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import json
 import logging
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import wandb
 
 from disteval.errors import DistEvalError
 from disteval.tables import packages
 from disteval.tables.packages import MOVING, Package
-from disteval.tables.run_folder import write_json
+from disteval.tables.run_folder import read_json, write_json
 from disteval.tables.worker import Worker
 
 logger = logging.getLogger("disteval")
@@ -124,40 +125,82 @@ class Uploads:
         self._worker.record(DistEvalError(message), error)
 
 
-def upload_left(directory: Path) -> int:
+def upload_left(directory: Path, say: Callable[[str], Any] = logger.info) -> int:
     """Uploads the packages that a run left on disk, to the same run.
+
+    What cannot be uploaded does not keep the rest from it.
 
     Args:
         directory: The run's directory, or one above it that holds those of several runs.
+        say: Told of each run before tables are uploaded to it.
 
     Returns:
         The number of uploaded tables.
 
     Raises:
-        DistEvalError: There is nothing to upload, or W&B fails.
+        DistEvalError: There is nothing to upload, or some of it could not be; it names each.
     """
-    folders = sorted({package.directory.parent for package in packages.find(directory)})
-    if not folders:
+    failures: list[str] = []
+    found = packages.find(directory, lambda error: failures.append(str(error)))
+    folders = sorted({package.directory.parent for package in found})
+    if not folders and not failures:
         raise DistEvalError(f"There are no tables to upload in {directory}.")
-    return sum(_upload_folder(folder) for folder in folders)
-
-
-def _upload_folder(folder: Path) -> int:
-    known = json.loads((folder / RUN).read_text())
-    identity = {key: known[key] for key in ("entity", "project", "id")}
     count = 0
-    with wandb.init(**identity, resume="allow", mode="online") as run:
-        data = {name: wandb.Api().artifact(path) for name, path in known["data"].items()}
-        for package in packages.find(folder):
-            try:
-                _commit(package, run, data)
-            except Exception as error:
-                raise DistEvalError(
-                    f"W&B could not log {package.directory}: {_describe_error(error)}. It is "
-                    "kept there, and so are the tables after it."
-                ) from error
-            count += 1
+    for folder in folders:
+        try:
+            count += _upload_folder(folder, say, failures)
+        except Exception as error:
+            failures.append(f"{folder}: {_describe_error(error)}")
+    if failures:
+        listed = "".join(f"\n  {failure}" for failure in failures)
+        raise DistEvalError(
+            f"{count} tables were uploaded, and {len(failures)} could not be, which are still "
+            f"there:{listed}"
+        )
     return count
+
+
+def _upload_folder(folder: Path, say: Callable[[str], Any], failures: list[str]) -> int:
+    """Uploads the packages in a folder, and adds to `failures` those that cannot be."""
+    known = read_json(folder / RUN)
+    keys = ("entity", "project", "id")
+    if not isinstance(known, dict) or not all(isinstance(known.get(key), str) for key in keys):
+        raise DistEvalError(f"{folder / RUN} does not say to which run its tables belong.")
+    identity = {key: known[key] for key in keys}
+    path = "/".join(identity.values())
+    left = list(packages.find(folder, lambda error: None))
+    say(f"Uploading {len(left)} tables to {path}")
+    state = _state_of(path)
+    run = wandb.init(**identity, resume="allow", mode="online")
+    count, data = 0, dict[str, wandb.Artifact]()
+    for package in left:
+        try:
+            if package.data is not None and package.data not in data:
+                data[package.data] = _logged_data(known, package.data)
+            _commit(package, run, data)
+        except Exception as error:
+            failures.append(f"{package.directory}: {_describe_error(error)}")
+            continue
+        count += 1
+    # A run that has finished is not to become one that has failed, nor the reverse.
+    run.finish(exit_code=int(state in ("failed", "crashed", "killed")))
+    return count
+
+
+def _logged_data(known: dict[str, Any], package: str) -> wandb.Artifact:
+    """Returns the data artifact of a package that was uploaded before."""
+    path = (known.get("data") or {}).get(package)
+    if path is None:
+        raise DistEvalError(f"the ground truth that it refers to, {package}, was not uploaded")
+    return wandb.Api().artifact(path)
+
+
+def _state_of(path: str) -> str:
+    """Returns the state of a run; empty if W&B does not know it."""
+    try:
+        return str(wandb.Api().run(path).state)
+    except (wandb.Error, ValueError, OSError):
+        return ""
 
 
 def _commit(package: Package, run: wandb.Run, data: dict[str, wandb.Artifact]) -> None:
@@ -188,4 +231,6 @@ def _answers(url: str) -> bool:
 
 
 def _describe_error(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    # An assertion or a missing key says nothing by itself.
+    says = isinstance(error, wandb.Error | OSError | DistEvalError | ValueError | TimeoutError)
+    return str(error) if says and str(error) else f"{type(error).__name__}: {error}"
