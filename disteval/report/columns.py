@@ -27,7 +27,8 @@ NO_RANK = 1000
 
 def is_picture(cell: Any) -> bool:
     """Whether a cell is a `wandb.Image`."""
-    return isinstance(cell, dict) and cell.get("_type") == "image-file"
+    is_image = isinstance(cell, dict) and cell.get("_type") == "image-file"
+    return is_image and isinstance(cell.get("path"), str)
 
 
 def is_number(cell: Any) -> bool:

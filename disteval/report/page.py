@@ -13,6 +13,7 @@ from disteval.report.html import HERE, render_page
 from disteval.report.pictures import Pictures, color_of, drawings
 from disteval.report.read import Run, StoredVersion
 from disteval.report.slices import encode_slices, slice_names
+from disteval.report.stored_metadata import read_class_names
 from disteval.tables.history import COLUMNS as HISTORY
 
 # Each imports only from earlier ones.
@@ -187,8 +188,7 @@ def _class_names(
         for cell in version.columns.get(named.get("picture", ""), []):
             path = version.files.get((cell or {}).get("classes", {}).get("path", ""))
             if path is not None and path.exists():
-                known = json.loads(path.read_text())["class_set"]
-                return {int(item["id"]): str(item["name"]) for item in known}
+                return read_class_names(path)
     return {}
 
 

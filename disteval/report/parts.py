@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -128,4 +129,9 @@ def _read_part(directory: Path) -> Part:
 def _evaluated(items: Iterable[Any]) -> dict[Keys, Any]:
     """Returns the values of a row of the history whose names begin with `eval/`."""
     texts = {(i.key,) if i.key else tuple(i.nested_key): i.value_json for i in items}
-    return {keys: json.loads(texts[keys]) for keys in texts if keys[0].startswith("eval/")}
+    found = {}
+    for keys, text in texts.items():
+        if keys[0].startswith("eval/"):
+            with contextlib.suppress(ValueError, RecursionError):  # a damaged value is left out
+                found[keys] = json.loads(text)
+    return found

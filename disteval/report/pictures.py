@@ -19,6 +19,9 @@ SMALLEST, LARGEST = 48, 192
 MIME = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 # Smaller pictures are enlarged to about this size before boxes and masks are drawn.
 ENLARGED = 144
+LINE = 2  # pixels of the outline of a box
+# A larger file is no picture to look at.
+MAX_BYTES = 100_000_000
 # Colors of the classes of masks and boxes, told apart on light and dark pictures: the first of
 # Sasha Trubetskoy's list of 20.
 COLORS = [
@@ -47,11 +50,21 @@ def drawings(cell: Mapping[str, Any] | None) -> list[Drawing]:
     """Returns the drawings that show a cell: one for each overlay, or the picture alone."""
     if cell is None:
         return []
-    masks, boxes = cell.get("masks", {}), cell.get("boxes", {})
+    masks, boxes = (_mapping(cell.get(layer)) for layer in ("masks", "boxes"))
     return [
-        Drawing(cell["path"], name, masks.get(name, {}).get("path"), boxes.get(name, []))
+        Drawing(cell["path"], name, _mapping(masks.get(name)).get("path"), _boxes(boxes.get(name)))
         for name in sorted({*masks, *boxes}) or [""]
     ]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _boxes(value: Any) -> list[Any]:
+    """Returns the boxes that have four finite corners."""
+    boxes = [box for box in value if isinstance(box, dict)] if isinstance(value, list) else []
+    return [box for box in boxes if _corners(_mapping(box.get("position"))) is not None]
 
 
 class Pictures:
@@ -79,7 +92,7 @@ class Pictures:
         key = repr(drawing)
         if key not in self._known:
             self._known[key] = len(self.found)
-            path, mask = files.get(drawing.path), files.get(drawing.mask or "")
+            path, mask = files.get(drawing.path), files.get(str(drawing.mask or ""))
             uri, classes = self._draw(path, mask, drawing.boxes)
             self.found.append((drawing.overlay.replace("_", " "), uri, classes))
         return self._known[key]
@@ -92,6 +105,8 @@ class Pictures:
         if path is None:
             return "", sorted(drawn)
         try:
+            if path.stat().st_size > MAX_BYTES:
+                return "", sorted(drawn)
             data = path.read_bytes()
             with Image.open(io.BytesIO(data)) as image:
                 size = image.size
@@ -104,7 +119,7 @@ class Pictures:
                 with Image.open(mask) as classes:
                     small = _draw_mask(small, classes)
                     drawn |= {*np.unique(np.asarray(classes.convert("L"))).tolist()} - {0}
-        except (OSError, ValueError, Image.DecompressionBombError):
+        except Exception:  # decoders raise whatever a damaged file makes them raise
             return "", sorted(drawn)
         _draw_boxes(small, boxes, size)
         buffer = io.BytesIO()
@@ -133,7 +148,8 @@ def color_of(number: int) -> str:
 
 
 def _class_of(box: Mapping[str, Any]) -> int:
-    return int(box.get("class_id", 0))
+    number = box.get("class_id", 0)
+    return number if isinstance(number, int) else 0
 
 
 def _draw_mask(image: Image.Image, classes: Image.Image) -> Image.Image:
@@ -149,14 +165,24 @@ def _draw_boxes(image: Image.Image, boxes: list[Any], original: tuple[int, int])
     draw = ImageDraw.Draw(image)
     for box in boxes:
         width, height = original if box.get("domain") == "pixel" else (1, 1)
-        left, top, right, bottom = _corners(box["position"])
-        x, y = image.width / width, image.height / height
-        color = color_of(_class_of(box))
-        draw.rectangle((left * x, top * y, right * x, bottom * y), outline=color, width=2)
+        corners = _corners(box["position"])
+        assert corners is not None  # others are no boxes
+        across = np.sort(np.array(corners[::2]) * image.width / width)
+        down = np.sort(np.array(corners[1::2]) * image.height / height)
+        # A model may predict any numbers. Pillow takes long for a line far outside of the picture.
+        left, right = np.clip(across, -LINE, image.width + LINE)
+        top, bottom = np.clip(down, -LINE, image.height + LINE)
+        draw.rectangle((left, top, right, bottom), outline=color_of(_class_of(box)), width=LINE)
 
 
-def _corners(position: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    if "middle" not in position:
-        return position["minX"], position["minY"], position["maxX"], position["maxY"]
-    (x, y), width, height = position["middle"], position["width"] / 2, position["height"] / 2
-    return x - width, y - height, x + width, y + height
+def _corners(position: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """Returns left, top, right and bottom of a box; `None` if it has no such numbers."""
+    try:
+        if "middle" in position:
+            (x, y), width, height = position["middle"], position["width"], position["height"]
+            corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        else:
+            corners = position["minX"], position["minY"], position["maxX"], position["maxY"]
+        return corners if all(map(math.isfinite, corners)) else None
+    except (KeyError, TypeError, ValueError):
+        return None

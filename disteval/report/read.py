@@ -12,7 +12,8 @@ from typing import Any
 
 from disteval.errors import DistEvalError
 from disteval.report.parts import Keys, Part, read_parts
-from disteval.report.stored_tables import read_data, read_json, read_table, truth_of
+from disteval.report.stored_metadata import checked_metadata, read_confusion
+from disteval.report.stored_tables import read_data, read_table, truth_of
 from disteval.report.transactions import LOGGED, StoredArtifact
 from disteval.tables.sets import UNNAMED, SetName
 
@@ -136,47 +137,66 @@ def _read_versions(
         newest: The newest ground truth of earlier parts.
     """
     versions, num_lost = [], 0
+    damaged: list[DistEvalError] = []
     data_columns: dict[int, dict[str, list[Any]]] = {}
     for artifact in part.artifacts:
-        path = artifact.table_path
         if _is_data(artifact):
             newest = artifact
-        if path is None or not _is_prediction(artifact):
+        if artifact.table_path is None or not _is_prediction(artifact):
             continue
-        columns, rows = read_table(artifact, path)
         num_lost += bool(artifact.lost)
         # A table without pictures need not refer to anything.
         data = artifact.data or (None if artifact.lost else newest)
-        if data is None and rows is not None:
-            raise DistEvalError(
-                f"The ground truth of a table is not on this machine: {artifact.files[path]}. "
-                "Expected: the directories of all parts of the run, beside each other."
-            )
-        truth: dict[str, list[Any]] = {}
-        if data is not None:
-            if id(data) not in data_columns:
-                data_columns[id(data)] = read_data(data)
-            truth = truth_of(columns, rows, data_columns[id(data)])
-            columns |= {name: cells for name, cells in truth.items() if name not in columns}
-        # The files of cells that were joined are in the data artifact.
-        files = {**(data.files if data is not None else {}), **artifact.files}
-        names = SetName(artifact.metadata.get("set"))
-        version = StoredVersion(
-            artifact.aliases,
-            artifact.metadata,
-            columns,
-            files,
-            part=number,
-            names=names,
-            truth=truth,
-        )
+        try:
+            version = _read_version(artifact, artifact.table_path, data, data_columns)
+        except DistEvalError as error:
+            damaged.append(error)
+            continue
+        version.part = number
         versions.append((artifact, version))
+    if damaged and not versions:
+        raise damaged[0]
+    for fault in damaged:
+        logger.warning("A version is left out: %s", fault)
     if num_lost:
         logger.warning(
             "%d tables in %s are shown without their ground truth, which is not on this machine.",
             num_lost, part.directory,
         )  # fmt: skip
     return versions
+
+
+def _read_version(
+    artifact: StoredArtifact,
+    path: str,
+    data: StoredArtifact | None,
+    data_columns: dict[int, dict[str, list[Any]]],
+) -> StoredVersion:
+    """Returns a version, joined with its ground truth.
+
+    Args:
+        artifact: The predictions.
+        path: The path of their table.
+        data: The ground truth; `None` if it is not known.
+        data_columns: The columns of ground truths that were read already, by identity.
+    """
+    columns, rows = read_table(artifact, path)
+    if data is None and rows is not None:
+        raise DistEvalError(
+            f"The ground truth of a table is not on this machine: {artifact.files[path]}. "
+            "Expected: the directories of all parts of the run, beside each other."
+        )
+    truth: dict[str, list[Any]] = {}
+    if data is not None:
+        if id(data) not in data_columns:
+            data_columns[id(data)] = read_data(data)
+        truth = truth_of(columns, rows, data_columns[id(data)])
+        columns |= {name: cells for name, cells in truth.items() if name not in columns}
+    # The files of cells that were joined are in the data artifact.
+    files = {**(data.files if data is not None else {}), **artifact.files}
+    metadata = checked_metadata(artifact.metadata)
+    names = SetName(metadata.get("set"))
+    return StoredVersion(artifact.aliases, metadata, columns, files, names=names, truth=truth)
 
 
 def _merge(found: Iterable[tuple[StoredArtifact, StoredVersion]]) -> list[StoredVersion]:
@@ -235,9 +255,8 @@ def _add_history(
         # Nested keys hold the settings of plots.
         numbers = {keys[0]: match[keys] for keys in match if len(keys) == 1 and keys != EPOCH}
         version.scalars = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
-        path = files / match.get((f"eval/{CONFUSION}", "path"), "")
-        if path.is_file():
-            version.confusion = read_json(path)["data"]
+        path = match.get((f"eval/{CONFUSION}", "path"), "")
+        version.confusion = read_confusion(files, path)
 
 
 def _of_set(row: Mapping[Keys, Any], names: SetName, others: Iterable[SetName]) -> dict[Keys, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from disteval.errors import DistEvalError
 from disteval.report.transactions import PARTITIONED, StoredArtifact
+from disteval.tables import run_folder
 
 
 def read_data(artifact: StoredArtifact) -> dict[str, list[Any]]:
@@ -21,6 +21,16 @@ def read_table(
     artifact: StoredArtifact, path: str
 ) -> tuple[dict[str, list[Any]], list[int] | None]:
     """Returns the columns of a table, and its foreign key into the data table if it has one."""
+    try:
+        return _columns(artifact, path)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise DistEvalError(
+            f"A table of the run is damaged: {artifact.files[path]} ({type(error).__name__}: "
+            f"{error})."
+        ) from None
+
+
+def _columns(artifact: StoredArtifact, path: str) -> tuple[dict[str, list[Any]], list[int] | None]:
     table = read_json(artifact.files[path])
     parts = [table]
     if path.endswith(PARTITIONED):
@@ -46,14 +56,18 @@ def truth_of(
         if num_rows != num_data:  # a subset of the rows; its table holds all columns to show
             return {}
         rows = list(range(num_rows))
+    outside = [row for row in rows if not 0 <= row < num_data]
+    if outside:
+        raise DistEvalError(
+            f"A table of the run is damaged: it refers to row {outside[0]} of a ground-truth table "
+            f"of {num_data} rows."
+        )
     return {name: [data[name][i] for i in rows] for name in data}
 
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DistEvalError(f"A table of the run is damaged: {path} ({error}).") from None
+        return run_folder.read_json(path)
     except FileNotFoundError:
         raise DistEvalError(
             f"A table of the run is no longer on this machine: {path}. W&B stages the tables of an "

@@ -12,6 +12,8 @@ import functools
 import gzip
 import hashlib
 import json
+import logging
+import stat
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,7 +21,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from disteval.errors import DistEvalError
-from disteval.tables.wandb_private import Record, artifacts_cache_dir
+from disteval.tables.run_folder import MAX_BYTES
+from disteval.tables.wandb_private import DecodeError, Record, artifacts_cache_dir
+
+logger = logging.getLogger("disteval")
 
 MAGIC = b":W&B"
 FILE_HEADER = 7
@@ -90,12 +95,7 @@ def read_records(path: Path) -> Iterator[Any]:
     Raises:
         DistEvalError: The file cannot be read, or is damaged.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DistEvalError(
-            f"The log of a run cannot be read: {path} ({error.strerror})."
-        ) from None
+    data = _read_log(path)
     if not data.startswith(MAGIC[: len(data)]):
         raise _damaged(path, 0)
     position, record = FILE_HEADER, b""
@@ -114,8 +114,27 @@ def read_records(path: Path) -> Iterator[Any]:
             raise _damaged(path, start)
         record += piece
         if kind in (WHOLE, LAST):
-            yield Record.FromString(record)
+            try:
+                message = Record.FromString(record)
+            except DecodeError:
+                raise _damaged(path, start) from None
+            yield message
             record = b""
+
+
+def _read_log(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise DistEvalError(
+                f"The log of a run cannot be read: {path} is no regular file of at most "
+                f"{MAX_BYTES:,} bytes."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise DistEvalError(
+            f"The log of a run cannot be read: {path} ({error.strerror})."
+        ) from None
 
 
 def _damaged(path: Path, position: int) -> DistEvalError:
@@ -159,13 +178,24 @@ def stored_artifact(artifact: Any) -> StoredArtifact:
         artifact.name,
         artifact.type,
         list(artifact.aliases),
-        json.loads(artifact.metadata or "{}"),
+        _metadata(artifact),
         files,
         references,
         digests,
         artifact.client_id,
         links,
     )
+
+
+def _metadata(artifact: Any) -> dict[str, Any]:
+    try:
+        known = json.loads(artifact.metadata or "{}")
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
+        logger.warning("The metadata of %s are damaged, and left out.", artifact.name)
+        return {}
+    return known
 
 
 def follow_links(artifacts: Iterable[StoredArtifact]) -> None:
@@ -211,9 +241,26 @@ def _md5(path: Path) -> str:
 
 
 def _locate(local_path: str, digest: str) -> Path:
-    """Returns where a file is: staged, or in W&B's cache after `wandb sync` has moved it."""
+    """Returns where a file is: staged, or in W&B's cache after `wandb sync` has moved it.
+
+    A log may name any file of this machine. Only one with the content that the log describes is a
+    part of the run.
+    """
     staged = Path(local_path)
-    if staged.exists():
-        return staged
-    md5 = base64.b64decode(digest).hex()
+    if _is_regular(staged):
+        if _md5(staged) == digest:
+            return staged
+        logger.warning("%s is not the file that the run logged, and is left out.", staged)
+    try:
+        md5 = base64.b64decode(digest, validate=True).hex()
+    except ValueError:
+        md5 = "damaged"
     return artifacts_cache_dir() / "obj" / "md5" / md5[:2] / md5[2:]
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except (OSError, ValueError):  # also for a name with a null byte
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES

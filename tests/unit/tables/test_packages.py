@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +121,45 @@ def test_finished_packages_stay_where_they_are_to_be_kept(tmp_path: Path) -> Non
     package.finish()
     assert Package(tmp_path / packages.KEPT / "000001-epoch_3").description["name"] == "pred"
     assert list(packages.find(tmp_path)) == []
+
+
+def test_links_and_whatever_is_no_file_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    package = Package.write(tmp_path / "package", make_artifact(tmp_path), aliases=[])
+    sound = set(package.files())
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "key").write_text("secret")
+    inside = package.directory / "files"
+    (inside / "key").symlink_to(private / "key")
+    (inside / "home").symlink_to(private)
+    os.mkfifo(inside / "pipe")
+    assert set(package.files()) == sound
+    assert set(contents(package.artifact(None))) == sound
+    for name in ("key", "home", "pipe"):
+        assert f"{inside / name} is no regular file" in caplog.text
+    inside.rename(tmp_path / "moved")
+    inside.symlink_to(private)
+    assert package.files() == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"name": 3}', b'{"name": "a"}',
+     b'{"name": "a", "type": "b", "metadata": {}, "aliases": [], "uses": true, "data": null, '
+     b'"references": [["a", "b"]], "foreign": []}'],
+)  # fmt: skip
+def test_a_damaged_package_is_named_and_the_others_are_found(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (1, 2):
+        Package.write(tmp_path / f"run/{number}", make_artifact(tmp_path), aliases=[])
+    damaged = tmp_path / "run/1" / packages.DESCRIPTION
+    damaged.write_bytes(content)
+    assert [package.name for package in packages.find(tmp_path / "run")] == ["2"]
+    assert str(damaged) in caplog.text
+    found: list[str] = []
+    list(packages.find(tmp_path / "run", lambda error: found.append(str(error))))
+    assert len(found) == 1
+    assert "\n" not in found[0]
