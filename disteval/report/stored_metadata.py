@@ -73,7 +73,7 @@ def _is_count(row: Any) -> bool:
     if not isinstance(row, list) or len(row) != 3:
         return False
     *classes, count = row
-    return isinstance(count, int) and all(isinstance(each, str | int) for each in classes)
+    return isinstance(count, int | float) and all(isinstance(each, str | int) for each in classes)
 
 
 def _is_slice(known: Any) -> bool:

@@ -8,5 +8,6 @@ what one evaluation logs, `cells` makes values that W&B can store, `artifacts` m
 tables, with references. `sets` names all of these if a run has several sets of data. `packages`
 keeps tables on disk until `uploads` has uploaded them. `worker` is the background thread of both.
 `history` remembers what earlier versions said of each sample, `best` which version was the best;
-`run_folder` finds what a run remembers. `wandb_private` has every private name of W&B.
+`run_folder` finds what a run remembers, `disk` tells what a full disk costs. `wandb_private` has
+every private name of W&B.
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import copy
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import wandb
@@ -14,8 +15,10 @@ import wandb
 from disteval.errors import DataError, DistEvalError
 from disteval.tables import wandb_private
 from disteval.tables.best import Monitor
+from disteval.tables.disk import drop_staged, size_of
+from disteval.tables.packages import MOVING
 from disteval.tables.uploads import Uploads
-from disteval.tables.wandb_private import ArtifactManifestEntry
+from disteval.tables.wandb_private import ArtifactManifestEntry, media_dir, staging_dir
 from disteval.tables.worker import Worker
 
 logger = logging.getLogger("disteval")
@@ -112,10 +115,13 @@ class TableLog:
         self.run = run
         self._writer = writer
         self._partitions = partitions
+        self._keep_local = keep_local
         self._data: LoggedData | None = None
         self._uploader = Worker("disteval-uploads")
-        is_online = not run.offline and not run.disabled
-        self._uploads = Uploads(run, self._uploader, keep_local) if is_online else None
+        # Writes the newest ground-truth table; `None` before there is any.
+        self._write_data: Callable[[], None] | None = None
+        self._is_online = not run.offline and not run.disabled
+        self._uploads: Uploads | None = None
         if not run.disabled:
             wandb_private.on_teardown(run, self._close)
             # If a run is still open when the interpreter exits, W&B's service finishes it without
@@ -133,13 +139,19 @@ class TableLog:
             )
 
     def log_data(self, table: wandb.Table, name: str, type: str, table_name: str) -> None:
-        """Logs the ground-truth table. An online run uses it; W&B refuses that offline."""
+        """Logs the ground-truth table. An online run uses it; W&B refuses that offline.
+
+        If the disk fails, the table is written again before the first version that needs it.
+        """
         if self.run.disabled:
             return
+        self._data = None
+        self._write_data = lambda: self.log_data(table, name, type, table_name)
         artifact = wandb.Artifact(name, type=type)
-        path = self._add(artifact, table, table_name)
-        artifact.finalize()
-        self._data = LoggedData(artifact, table, path, self._log(artifact, []))
+        with self._losing(f"the ground truth {name}", table, artifact):
+            path = self._add(artifact, table, table_name)
+            artifact.finalize()
+            self._data = LoggedData(artifact, table, path, self._log(artifact, []))
 
     def log_predictions(
         self,
@@ -153,15 +165,48 @@ class TableLog:
         """Logs a version of the prediction table, with references to the data artifact."""
         if self.run.disabled:
             return
-        if self._data is None:
+        if self._write_data is None:
             raise DistEvalError(
                 "log_pred_table was called before log_data_table. Expected: log_data_table first, "
                 "since the predictions refer to the ground-truth table."
             )
         name = name or f"run_{self.run.id}_pred"
+        version = next((alias for alias in aliases if alias not in MOVING), "a version")
+        if self._data is None:
+            self._write_data()
+        if self._data is None:
+            reason = "its ground truth could not be written"
+            self.lose(f"{version} of {name}", reason, size_of(table, None))
+            return
         artifact = PredictionArtifact(name, type, self._data, _finite(metadata))
-        self._add(artifact, table, table_name)
-        self._log(artifact, aliases, data=self._data.package, data_url=artifact.data_url)
+        with self._losing(f"{version} of {name}", table, artifact):
+            self._add(artifact, table, table_name)
+            self._log(artifact, aliases, data=self._data.package, data_url=artifact.data_url)
+
+    def lose(self, what: str, reason: str, num_bytes: int, cause: OSError | None = None) -> None:
+        """Records that something was lost to the disk, and names it.
+
+        Args:
+            what: What was lost, such as epoch_3 of run_abc_pred.
+            reason: Why.
+            num_bytes: About how much it needs.
+            cause: The error.
+        """
+        message = (
+            f"The disk failed, and {what} is lost: {reason}. It needs about {num_bytes:,} bytes in "
+            f"{self.run.dir}, {staging_dir()} and {media_dir()}."
+        )
+        self._uploader.record(DistEvalError(message), cause)
+        logger.warning("%s Later versions are logged when there is space again.", message)
+
+    @contextlib.contextmanager
+    def _losing(self, what: str, table: wandb.Table, artifact: wandb.Artifact) -> Iterator[None]:
+        """Turns a failure of the disk into a loss."""
+        try:
+            yield
+        except OSError as error:
+            self.lose(what, str(error), size_of(table, artifact), error)
+            drop_staged(artifact)
 
     def log_scalars(self, values: dict[str, Any]) -> None:
         """Logs values to the run."""
@@ -194,7 +239,9 @@ class TableLog:
 
     def _log(self, artifact: wandb.Artifact, aliases: list[str], **references: str) -> str:
         """Uploads an artifact, or logs it to an offline run; returns the name of its package."""
-        if self._uploads is not None:
+        if self._is_online:
+            if self._uploads is None:
+                self._uploads = Uploads(self.run, self._uploader, self._keep_local)
             return self._uploads.add(artifact, aliases, **references)
         self._try(artifact.name, lambda: self.run.log_artifact(artifact, aliases=aliases))
         return ""

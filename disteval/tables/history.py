@@ -154,6 +154,7 @@ class History:
     def save(self, run: wandb.Run, names: SetName) -> None:
         """Writes the history of a set to the directory of a run, completely or not at all."""
         path = _file(run, names)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.partial")
         with partial.open("wb") as file:
             known: dict[str, Any] = {"digest": self.digest, "versions": self.versions}

@@ -176,7 +176,7 @@ def new_folder(run: wandb.Run) -> Path:
     for number in itertools.count():
         folder = parent / f"{number:02d}"
         with contextlib.suppress(FileExistsError):
-            folder.mkdir()
+            folder.mkdir(parents=True)
             return folder
     raise AssertionError
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import wandb
@@ -14,6 +16,7 @@ from disteval.errors import DistEvalError
 from disteval.tables.artifacts import TableLog
 from disteval.tables.best import Monitor
 from disteval.tables.cells import store_plain_cells
+from disteval.tables.disk import is_of_disk, size_of
 from disteval.tables.sets import UNNAMED, SetName
 from disteval.tables.version import Version
 from disteval.tables.worker import Worker
@@ -62,6 +65,8 @@ class Publisher:
         self.newest = self._building = Version()
         self._writer = Worker("disteval-writer", self.asynchronous, MAX_WAITING, TOO_SLOW)
         self._log: TableLog | None = None
+        # Builds the ground-truth table, if the disk failed when it was to be built.
+        self._rebuild: Callable[[], None] | None = None
 
     @property
     def in_background(self) -> bool:
@@ -94,7 +99,8 @@ class Publisher:
         """Builds and logs the ground-truth table; to the run of `identity` if there is none."""
         self._open_log(identity)
         self._writer.call(lambda: self._build_data_table(logs))
-        self._writer.submit(self.hooks.log_data_table)
+        if self._rebuild is None:
+            self._writer.submit(self.hooks.log_data_table)
 
     def publish(self) -> None:
         """Builds and logs the prediction table of the newest version, and logs its values."""
@@ -141,29 +147,53 @@ class Publisher:
             wandb.run.define_metric("eval/*", step_metric="eval/epoch")
 
     def _build_data_table(self, logs: dict[str, Any] | None) -> None:
+        self._rebuild = lambda: self._build_data_table(logs)
         self.hooks.init_data_table(column_names=list(self.hooks.data_table_columns))
         store_plain_cells(self.hooks.data_table)
-        self.hooks.add_ground_truth(logs)
+        with self._losing("the ground truth", lambda: self.hooks.data_table):
+            self.hooks.add_ground_truth(logs)
+            self._rebuild = None
         self.log.check_rows(len(self.hooks.data_table.data))
+
+    @contextlib.contextmanager
+    def _losing(self, what: str, table: Callable[[], wandb.Table]) -> Iterator[None]:
+        """Turns a failure of the disk under a hook into a loss."""
+        try:
+            yield
+        except OSError as error:
+            if not is_of_disk(error):
+                raise
+            self.log.lose(what, str(error), size_of(table(), None), error)
 
     def _build_pred_table(self, version: Version) -> None:
         started = time.monotonic()
         self._building = version
         try:
-            self.hooks.init_pred_table(column_names=list(self.hooks.pred_table_columns))
-            store_plain_cells(self.hooks.pred_table)
-            self.hooks.add_model_predictions(version.epoch, version.logs)
-            if self.monitor.is_best(version.logs, version.metrics):
-                version.aliases.append("best")
-                self.log.remember("the best value", self.monitor.remember)
-            if scalars := version.scalars():
-                # In one step of the run, with the metrics that the hook added.
-                self.log.log_scalars(scalars)
-            seconds = version.metadata.setdefault("seconds", {})
-            seconds["tables"] = round(time.monotonic() - started, 6)
-            self.hooks.log_pred_table()
+            with self._losing(version.aliases[1], lambda: self.hooks.pred_table):
+                self._fill_pred_table(version, started)
         finally:
             self._building = Version()  # frees the predictions
+
+    def _fill_pred_table(self, version: Version, started: float) -> None:
+        self.hooks.init_pred_table(column_names=list(self.hooks.pred_table_columns))
+        store_plain_cells(self.hooks.pred_table)
+        if self._rebuild is not None:
+            # The disk failed when the ground-truth table was built.
+            self._rebuild()
+            if self._rebuild is not None:
+                self.log.lose(version.aliases[1], "it has no ground truth", 0)
+                return
+            self.hooks.log_data_table()
+        self.hooks.add_model_predictions(version.epoch, version.logs)
+        if self.monitor.is_best(version.logs, version.metrics):
+            version.aliases.append("best")
+            self.log.remember("the best value", self.monitor.remember)
+        if scalars := version.scalars():
+            # In one step of the run, with the metrics that the hook added.
+            self.log.log_scalars(scalars)
+        seconds = version.metadata.setdefault("seconds", {})
+        seconds["tables"] = round(time.monotonic() - started, 6)
+        self.hooks.log_pred_table()
 
 
 def own_run() -> str | None:

@@ -17,11 +17,9 @@ MAX_BYTES = 2_000_000_000
 
 
 def own_folder(run: wandb.Run) -> Path:
-    """Returns the folder of this package in the run's directory."""
+    """Returns the folder of this package in the run's directory, which may not exist yet."""
     # Absolute, since a script may change its working directory.
-    folder = Path(run.dir).absolute().parent / "disteval"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return Path(run.dir).absolute().parent / "disteval"
 
 
 def find_newest(run: wandb.Run, file: str) -> Path | None:
@@ -66,6 +64,7 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a file completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(value))
     partial.replace(path)

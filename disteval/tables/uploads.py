@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -47,12 +48,13 @@ class Uploads:
     def __init__(self, run: wandb.Run, worker: Worker, keep_local: bool = False) -> None:
         self.run = run
         self.folder = packages.new_folder(run)
-        if keep_local:
-            (self.folder / packages.KEPT).mkdir()
+        self._keep_local = keep_local
         self._worker = worker
         self._count = 0
         self._data: dict[str, wandb.Artifact] = {}
         self._failed: list[Package] = []
+        # The newest version of each artifact, with the name of its package.
+        self._newest: dict[str, tuple[str, wandb.Artifact]] = {}
         self._last_failed = False
         self._last_commit = time.monotonic()
         self._warned_about: list[str] = []
@@ -62,7 +64,15 @@ class Uploads:
         """Writes a package (see there), to be uploaded after earlier ones, and returns its name."""
         directory = self.folder / packages.directory_name(self._count, artifact.name, aliases)
         self._count += 1
-        package = Package.write(directory, artifact, aliases=aliases, **references)
+        try:
+            # The folder may have been removed, and is made again.
+            (self.folder / (packages.KEPT if self._keep_local else "")).mkdir(
+                parents=True, exist_ok=True
+            )
+            package = Package.write(directory, artifact, aliases=aliases, **references)
+        except OSError:
+            shutil.rmtree(directory, ignore_errors=True)  # half a package only takes up space
+            raise
         if self._worker.is_idle:
             self._last_commit = time.monotonic()
         self._worker.submit(lambda: self._upload(package))
@@ -70,6 +80,7 @@ class Uploads:
 
     def drain(self) -> None:
         """Waits for all uploads unless W&B stops answering, and warns of what is left on disk."""
+        self._worker.submit(self._retry)
         if not self._worker.drain(self._is_stalled, POLL_SECONDS):
             self._record(TimeoutError("W&B cannot be reached"))
         left = [package.name for package in packages.find(self.folder)]
@@ -91,16 +102,53 @@ class Uploads:
         return self._last_failed or not _answers(self.run.settings.base_url)
 
     def _upload(self, package: Package) -> None:
+        self._retry()  # first, so that versions are in order
         try:
-            if package.data is not None and package.data not in self._data:
-                # The data artifact failed before, and these predictions refer to it.
-                self._commit(next(other for other in self._failed if other.name == package.data))
             self._commit(package)
         except Exception as error:
+            if _answers(self.run.settings.base_url) and self._was_committed(package):
+                return
             self._keep(package, error)
 
+    def _was_committed(self, package: Package) -> bool:
+        """Whether W&B has committed an artifact, and only its answer was lost."""
+        known = package.description
+        alias = next((each for each in known["aliases"] if each not in MOVING), "latest")
+        path = f"{self.run.entity}/{self.run.project}/{known['name']}:{alias}"
+        try:
+            found = wandb.Api().artifact(path)
+            if found.digest != package.artifact(self._data.get(package.data or "")).digest:
+                return False
+        except Exception:  # W&B does not know it, or cannot be asked
+            return False
+        self._finish(package, found)
+        return True
+
+    def _retry(self) -> None:
+        """Uploads what could not be uploaded before, until something fails again."""
+        if not self._failed or not _answers(self.run.settings.base_url):
+            return
+        for package in list(self._failed):
+            try:
+                self._commit(package)
+            except Exception:  # it was named when it failed first
+                return
+
     def _commit(self, package: Package) -> None:
-        _commit(package, self.run, self._data)
+        if package.data is not None and package.data not in self._data:
+            # The data artifact failed before, and these predictions refer to it.
+            self._commit(next(other for other in self._failed if other.name == package.data))
+        data = self._data.get(package.data or "")
+        self._finish(package, package.upload(self.run, data))
+
+    def _finish(self, package: Package, artifact: wandb.Artifact) -> None:
+        """Records that an artifact is committed, and removes its package."""
+        _finish(package, artifact, self.run, self._data)
+        name, aliases = package.description["name"], package.description["aliases"]
+        if "latest" in aliases:
+            self._newest[name] = package.name, artifact
+        elif name in self._newest and package.name < self._newest[name][0]:
+            _give_latest(self._newest[name][1])
         self._failed = [other for other in self._failed if other is not package]
         for older in self._failed:
             if older.description["name"] == package.description["name"]:
@@ -177,7 +225,8 @@ def _upload_folder(folder: Path, say: Callable[[str], Any], failures: list[str])
         try:
             if package.data is not None and package.data not in data:
                 data[package.data] = _logged_data(known, package.data)
-            _commit(package, run, data)
+            artifact = package.upload(run, data.get(package.data or ""))
+            _finish(package, artifact, run, data)
         except Exception as error:
             failures.append(f"{package.directory}: {_describe_error(error)}")
             continue
@@ -203,13 +252,22 @@ def _state_of(path: str) -> str:
         return ""
 
 
-def _commit(package: Package, run: wandb.Run, data: dict[str, wandb.Artifact]) -> None:
-    """Uploads a package and removes it from disk; `data` are the data artifacts by package."""
-    artifact = package.upload(run, data.get(package.data or ""))
+def _finish(
+    package: Package, artifact: wandb.Artifact, run: wandb.Run, data: dict[str, wandb.Artifact]
+) -> None:
+    """Removes the package of a committed artifact; `data` are the data artifacts by package."""
     if package.is_data:
         data[package.name] = artifact
         _write_run(package.directory.parent, run, data)
     package.finish()
+
+
+def _give_latest(artifact: wandb.Artifact) -> None:
+    """Gives `latest` back to an artifact, after which W&B has uploaded an older one."""
+    newest = wandb.Api().artifact(artifact.qualified_name)
+    if "latest" not in newest.aliases:
+        newest.aliases = [*newest.aliases, "latest"]
+        newest.save()
 
 
 def _write_run(folder: Path, run: wandb.Run, data: dict[str, wandb.Artifact]) -> None:

@@ -25,6 +25,7 @@ from wandb.sdk.artifacts.artifact_manifest_entry import (
     ArtifactManifestEntry as ArtifactManifestEntry,
 )
 from wandb.sdk.artifacts.staging import get_staging_dir
+from wandb.sdk.data_types._private import MEDIA_TMP
 from wandb.sdk.wandb_run import TeardownHook, TeardownStage
 
 
@@ -41,6 +42,11 @@ def forget_instance(artifact: wandb.Artifact) -> None:
 def on_teardown(run: wandb.Run, function: Callable[[], None]) -> None:
     """Calls a function before a run finishes, for which W&B has no public hook."""
     run._teardown_hooks.append(TeardownHook(function, TeardownStage.EARLY))
+
+
+def media_dir() -> Path:
+    """Returns where W&B keeps media from when they are made until they are logged."""
+    return Path(MEDIA_TMP.name)
 
 
 def staging_dir() -> Path:

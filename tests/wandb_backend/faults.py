@@ -13,6 +13,7 @@ class Outcome(Enum):
 
     ANSWER = "answer"
     FAIL = "fail"
+    LOSE = "lose"
     DROP = "drop"
     CLOSE = "close"
 
@@ -27,6 +28,8 @@ class Faults:
         fail_first: So many requests fail with `status`.
         fail_fraction: This fraction of the requests fails with `status`; `seed` decides which.
         status: The HTTP status of a failure.
+        lose_first: So many requests are carried out, and fail with `status` all the same: the
+            answer is lost.
         delay: Seconds before each answer.
         drop_uploads: So many uploads get their connection closed when half of the body was read.
         gone_after: After so many requests, each further one gets its connection closed.
@@ -34,6 +37,7 @@ class Faults:
 
     only: list[str] = field(default_factory=list)
     fail_first: int = 0
+    lose_first: int = 0
     fail_fraction: float = 0.0
     seed: int = 0
     status: int = 500
@@ -61,4 +65,6 @@ class Faults:
                 return Outcome.DROP
             if unlucky or self._requests <= self.fail_first:
                 return Outcome.FAIL
+            if self._requests <= self.lose_first:
+                return Outcome.LOSE
             return Outcome.ANSWER

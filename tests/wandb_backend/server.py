@@ -84,6 +84,11 @@ class Handler(BaseHTTPRequestHandler):
         if outcome is Outcome.FAIL:
             self._send(b"injected failure", faults.status)
             return
+        if outcome is Outcome.LOSE:
+            message = json.loads(body)
+            execute(self.server.state, message["query"], message.get("variables") or {})
+            self._send(b"injected failure", faults.status)
+            return
         try:
             answer(body)
         except RejectedError as error:

@@ -11,7 +11,7 @@ import wandb
 
 from disteval.errors import DistEvalError
 from disteval.tables.best import FILE, Monitor
-from disteval.tables.run_folder import own_folder
+from disteval.tables.run_folder import own_folder, write_json
 from unit.tables.tables_only import Eval, version_of
 
 
@@ -115,6 +115,7 @@ def test_an_offline_run_that_is_resumed(run: wandb.Run, caplog: pytest.LogCaptur
 def test_a_damaged_file_is_ignored(
     content: str, run: wandb.Run, caplog: pytest.LogCaptureFixture
 ) -> None:
+    write_json(own_folder(run) / FILE, 0)
     (own_folder(run) / FILE).write_text(content)
     assert log("loss", 0.5, 1.0) == [True, False]
     assert any(f"{FILE} is damaged, and ignored" in message for message in caplog.messages)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,7 +74,7 @@ def test_versions_are_committed_in_order(run: wandb.Run, wandb_backend: WandbBac
     assert [path.name for path in up.folder.iterdir()] == [uploads.RUN]
 
 
-def test_a_refused_version_is_kept_without_the_aliases_that_moved_on(
+def test_a_refused_version_is_tried_again_before_the_next(
     run: wandb.Run, wandb_backend: WandbBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = Worker("uploads")
@@ -81,19 +83,110 @@ def test_a_refused_version_is_kept_without_the_aliases_that_moved_on(
     up.drain()
     wandb_backend.faults(**REFUSED)
     add(up, 1, 2, data="000000-val")
-    add(up, 3, data="000000-val", name="other")
     up.drain()
-    (kept,) = packages.find(up.folder)
-    assert kept.description["aliases"] == ["epoch_1"]
-    assert set(committed(wandb_backend)) == {"val:v0", "pred:v0", "other:v0"}
-    first, last = (record.getMessage() for record in caplog.records)
-    assert "could not log pred (" in first
-    assert str(kept.directory) in first
-    assert f"python -m disteval upload {up.folder.parent.parent}`" in last
-    assert "1 tables of run uploads could not be uploaded" in last
+    assert committed(wandb_backend) == {
+        "val:v0": [["latest"], 0],
+        "pred:v0": [["epoch_1"], 1],
+        "pred:v1": [["epoch_2", "latest"], 2],
+    }
+    assert list(packages.find(up.folder)) == []
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert "could not log pred (" in warning
+    assert f"python -m disteval upload {up.folder.parent.parent}`" in warning
     with pytest.raises(DistEvalError, match="injected failure"):
         worker.raise_error()
     worker.raise_error()
+
+
+def test_a_version_whose_answer_was_lost_is_not_kept(
+    run: wandb.Run, wandb_backend: WandbBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker("uploads")
+    up = Uploads(run, worker)
+    add(up)
+    up.drain()
+    wandb_backend.faults(only=["CommitArtifact"], lose_first=1, status=400)
+    add(up, 1, data="000000-val")
+    up.drain()
+    worker.raise_error()
+    assert committed(wandb_backend)["pred:v0"] == [["epoch_1", "latest"], 1]
+    assert list(packages.find(up.folder)) == []
+    assert not caplog.records
+
+
+def test_a_version_that_is_refused_again_does_not_take_back_aliases(
+    run: wandb.Run, wandb_backend: WandbBackend
+) -> None:
+    up = Uploads(run, Worker("uploads"))
+    add(up)
+    up.drain()
+    wandb_backend.faults(**REFUSED | {"fail_first": 2})
+    add(up, 1, 2, data="000000-val")
+    up.drain()
+    assert committed(wandb_backend) == {
+        "val:v0": [["latest"], 0],
+        "pred:v0": [["epoch_2", "latest"], 2],
+        "pred:v1": [["epoch_1"], 1],
+    }
+
+
+def test_what_is_refused_to_the_end_is_kept_and_named(
+    run: wandb.Run, wandb_backend: WandbBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    up = Uploads(run, Worker("uploads"))
+    add(up)
+    up.drain()
+    wandb_backend.faults(**REFUSED | {"fail_first": 99})
+    add(up, 1, data="000000-val")
+    up.drain()
+    (kept,) = packages.find(up.folder)
+    assert kept.description["aliases"] == ["latest", "epoch_1"]
+    last = caplog.records[-1].getMessage()
+    assert "1 tables of run uploads could not be uploaded" in last
+    wandb_backend.faults()
+
+
+def test_an_upload_goes_on_after_a_failure_and_leaves_the_run_as_it_was(
+    run: wandb.Run, wandb_backend: WandbBackend
+) -> None:
+    up = Uploads(run, Worker("uploads"))
+    add(up)
+    up.drain()
+    wandb_backend.faults(**REFUSED | {"fail_first": 99})
+    add(up, 1, 2, 3, data="000000-val")
+    up.drain()
+    wandb_backend.faults()
+    run.finish()
+    damaged = up.folder / "000002-epoch_2" / packages.DESCRIPTION
+    damaged.write_text("{")
+    said: list[str] = []
+    with pytest.raises(DistEvalError, match=r"^2 tables were uploaded, and 1 could not") as info:
+        upload_left(up.folder.parent.parent, said.append)
+    assert str(damaged) in str(info.value)
+    assert said == ["Uploading 2 tables to tester/uploads/uploads"]
+    assert {name: aliases for name, (aliases, _) in committed(wandb_backend).items()} == {
+        "val:v0": ["latest"],
+        "pred:v0": ["epoch_1"],
+        "pred:v1": ["epoch_3", "latest"],
+    }
+    (state,) = (known["state"] for known in wandb_backend.state()["runs"].values())
+    assert state == "finished"
+
+
+def test_a_folder_that_does_not_say_to_which_run_it_belongs(tmp_path: Path) -> None:
+    for number, content in enumerate(("{", "[]", '{"entity": "a"}', None)):
+        folder = tmp_path / str(number)
+        package = folder / "000001-epoch_1"
+        package.mkdir(parents=True)
+        description = {"name": "pred", "type": "evaluation", "metadata": {}, "aliases": [],
+                       "uses": False, "data": None, "references": [], "foreign": []}  # fmt: skip
+        (package / packages.DESCRIPTION).write_text(json.dumps(description))
+        if content is not None:
+            (folder / uploads.RUN).write_text(content)
+    with pytest.raises(DistEvalError, match=r"^0 tables were uploaded, and 4 could not") as info:
+        upload_left(tmp_path)
+    for number in range(4):
+        assert str(tmp_path / str(number)) in str(info.value)
 
 
 def test_data_that_were_refused_go_ahead_of_the_next_version(

@@ -1,0 +1,65 @@
+"""Trains while the disk of W&B's folders fills up and is emptied again.
+
+Arguments: a folder on that disk, and `on_log_error`. Prints what became of each version as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import wandb
+
+import disteval
+
+DISK, ON_LOG_ERROR = Path(sys.argv[1]), sys.argv[2]
+EPOCHS, FULL, EMPTIED = 8, 2, 5
+SAMPLES = 100
+keras = tf.keras
+random = np.random.default_rng(0)
+X = random.integers(0, 256, (SAMPLES, 16, 16, 3)).astype(np.uint8)
+Y = random.integers(0, 4, SAMPLES)
+warnings: list[str] = []
+
+
+class Disk(keras.callbacks.Callback):
+    """Fills the disk before an evaluation, and empties it before a later one."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        filler = DISK / "filler"
+        if epoch == FULL:
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(4096)):
+                    pass
+        elif epoch == EMPTIED:
+            filler.unlink()
+
+
+class Keep(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        warnings.append(record.getMessage())
+
+
+logging.getLogger("disteval").addHandler(Keep())
+layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+model = keras.Sequential([keras.Input((16, 16, 3)), *layers, keras.layers.Dense(4, "softmax")])
+model.compile("sgd", "sparse_categorical_crossentropy")
+trained = 0
+with wandb.init(project="disk", id=f"disk-{ON_LOG_ERROR}", dir=DISK) as run:
+    evaluation = disteval.ClassificationEval(
+        (X, Y), asynchronous=False, on_log_error=ON_LOG_ERROR, monitor="val_loss", mode="max"
+    )
+    try:
+        history = model.fit(X, Y, epochs=EPOCHS, verbose=0, callbacks=[Disk(), evaluation]).history
+        trained, error = len(history["loss"]), ""
+    except disteval.DistEvalError as caught:
+        trained, error = len(model.history.history["loss"]), str(caught)
+    (DISK / "filler").unlink(missing_ok=True)
+lost = [found[1] for text in warnings if (found := re.search(r"and (epoch_\d) .*is lost", text))]
+print(json.dumps({"trained": trained, "lost": lost, "error": error, "warnings": warnings}))
