@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _upload(args: argparse.Namespace) -> int:
-    from disteval.tables.uploads import upload_left
+    from disteval.tables.left_behind import upload_left
 
     count = upload_left(args.directory, lambda text: sys.stdout.write(f"{text}\n"))
     sys.stdout.write(f"{count} tables uploaded\n")

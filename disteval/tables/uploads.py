@@ -8,16 +8,14 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import wandb
 
 from disteval.errors import DistEvalError
 from disteval.tables import packages
 from disteval.tables.packages import MOVING, Package
-from disteval.tables.run_folder import read_json, write_json
+from disteval.tables.run_folder import write_json
 from disteval.tables.worker import Worker
 
 logger = logging.getLogger("disteval")
@@ -80,7 +78,8 @@ class Uploads:
 
     def drain(self) -> None:
         """Waits for all uploads unless W&B stops answering, and warns of what is left on disk."""
-        self._worker.submit(self._retry)
+        if self._worker.has_thread:
+            self._worker.submit(self._retry)
         if not self._worker.drain(self._is_stalled, POLL_SECONDS):
             self._record(TimeoutError("W&B cannot be reached"))
         left = [package.name for package in packages.find(self.folder)]
@@ -143,7 +142,7 @@ class Uploads:
 
     def _finish(self, package: Package, artifact: wandb.Artifact) -> None:
         """Records that an artifact is committed, and removes its package."""
-        _finish(package, artifact, self.run, self._data)
+        finish(package, artifact, self.run, self._data)
         name, aliases = package.description["name"], package.description["aliases"]
         if "latest" in aliases:
             self._newest[name] = package.name, artifact
@@ -162,112 +161,43 @@ class Uploads:
         self._last_failed = True
         logger.warning(
             "W&B could not log %s (%s). It is kept in %s; `%s` uploads it when training is over.",
-            package.description["name"], _describe_error(error), package.directory, self._command,
+            package.description["name"], describe_error(error), package.directory, self._command,
         )  # fmt: skip
 
     def _record(self, error: Exception) -> None:
         message = (
-            f"W&B could not log a table: {_describe_error(error)}. It is kept in {self.folder}; "
+            f"W&B could not log a table: {describe_error(error)}. It is kept in {self.folder}; "
             f"`{self._command}` uploads it."
         )
         self._worker.record(DistEvalError(message), error)
 
 
-def upload_left(directory: Path, say: Callable[[str], Any] = logger.info) -> int:
-    """Uploads the packages that a run left on disk, to the same run.
-
-    What cannot be uploaded does not keep the rest from it.
-
-    Args:
-        directory: The run's directory, or one above it that holds those of several runs.
-        say: Told of each run before tables are uploaded to it.
-
-    Returns:
-        The number of uploaded tables.
-
-    Raises:
-        DistEvalError: There is nothing to upload, or some of it could not be; it names each.
-    """
-    failures: list[str] = []
-    found = packages.find(directory, lambda error: failures.append(str(error)))
-    folders = sorted({package.directory.parent for package in found})
-    if not folders and not failures:
-        raise DistEvalError(f"There are no tables to upload in {directory}.")
-    count = 0
-    for folder in folders:
-        try:
-            count += _upload_folder(folder, say, failures)
-        except Exception as error:
-            failures.append(f"{folder}: {_describe_error(error)}")
-    if failures:
-        listed = "".join(f"\n  {failure}" for failure in failures)
-        raise DistEvalError(
-            f"{count} tables were uploaded, and {len(failures)} could not be, which are still "
-            f"there:{listed}"
-        )
-    return count
-
-
-def _upload_folder(folder: Path, say: Callable[[str], Any], failures: list[str]) -> int:
-    """Uploads the packages in a folder, and adds to `failures` those that cannot be."""
-    known = read_json(folder / RUN)
-    keys = ("entity", "project", "id")
-    if not isinstance(known, dict) or not all(isinstance(known.get(key), str) for key in keys):
-        raise DistEvalError(f"{folder / RUN} does not say to which run its tables belong.")
-    identity = {key: known[key] for key in keys}
-    path = "/".join(identity.values())
-    left = list(packages.find(folder, lambda error: None))
-    say(f"Uploading {len(left)} tables to {path}")
-    state = _state_of(path)
-    run = wandb.init(**identity, resume="allow", mode="online")
-    count, data = 0, dict[str, wandb.Artifact]()
-    for package in left:
-        try:
-            if package.data is not None and package.data not in data:
-                data[package.data] = _logged_data(known, package.data)
-            artifact = package.upload(run, data.get(package.data or ""))
-            _finish(package, artifact, run, data)
-        except Exception as error:
-            failures.append(f"{package.directory}: {_describe_error(error)}")
-            continue
-        count += 1
-    # A run that has finished is not to become one that has failed, nor the reverse.
-    run.finish(exit_code=int(state in ("failed", "crashed", "killed")))
-    return count
-
-
-def _logged_data(known: dict[str, Any], package: str) -> wandb.Artifact:
-    """Returns the data artifact of a package that was uploaded before."""
-    path = (known.get("data") or {}).get(package)
-    if path is None:
-        raise DistEvalError(f"the ground truth that it refers to, {package}, was not uploaded")
-    return wandb.Api().artifact(path)
-
-
-def _state_of(path: str) -> str:
-    """Returns the state of a run; empty if W&B does not know it."""
-    try:
-        return str(wandb.Api().run(path).state)
-    except (wandb.Error, ValueError, OSError):
-        return ""
-
-
-def _finish(
+def finish(
     package: Package, artifact: wandb.Artifact, run: wandb.Run, data: dict[str, wandb.Artifact]
 ) -> None:
     """Removes the package of a committed artifact; `data` are the data artifacts by package."""
     if package.is_data:
         data[package.name] = artifact
-        _write_run(package.directory.parent, run, data)
+        try:
+            _write_run(package.directory.parent, run, data)
+        except OSError as error:
+            # The artifact is committed: its package must not stay because of a full disk.
+            logger.warning("%s could not be written (%s).", package.directory.parent / RUN, error)
     package.finish()
 
 
 def _give_latest(artifact: wandb.Artifact) -> None:
     """Gives `latest` back to an artifact, after which W&B has uploaded an older one."""
-    newest = wandb.Api().artifact(artifact.qualified_name)
-    if "latest" not in newest.aliases:
-        newest.aliases = [*newest.aliases, "latest"]
-        newest.save()
+    try:
+        newest = wandb.Api().artifact(artifact.qualified_name)
+        if "latest" not in newest.aliases:
+            newest.aliases = [*newest.aliases, "latest"]
+            newest.save()
+    except Exception as error:  # the type is up to W&B
+        logger.warning(
+            "W&B could not give the alias latest back to %s (%s).",
+            artifact.qualified_name, describe_error(error)
+        )  # fmt: skip
 
 
 def _write_run(folder: Path, run: wandb.Run, data: dict[str, wandb.Artifact]) -> None:
@@ -288,7 +218,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _describe_error(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     # An assertion or a missing key says nothing by itself.
     says = isinstance(error, wandb.Error | OSError | DistEvalError | ValueError | TimeoutError)
     return str(error) if says and str(error) else f"{type(error).__name__}: {error}"

@@ -39,6 +39,11 @@ class Worker:
         return threading.current_thread() is self._thread
 
     @property
+    def has_thread(self) -> bool:
+        """Whether the thread runs: when the interpreter exits, none can be started any more."""
+        return self._thread is not None
+
+    @property
     def is_idle(self) -> bool:
         """Whether all jobs are done."""
         return not self._jobs.unfinished_tasks
