@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from disteval import intervals
-from disteval.intervals import bootstrap
+from disteval.intervals import bootstrap, mean_interval
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float]:
+def resampled(values: np.ndarray) -> tuple[float, float]:
     low, high = bootstrap(lambda drawn: values[drawn].mean(axis=-1)[np.newaxis], len(values))
     return float(low[0]), float(high[0])
 
@@ -27,10 +27,27 @@ def test_coverage_of_the_truth(kind: str, truth: float) -> None:
 
 def test_an_interval_is_the_same_each_time_and_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=1000)
-    expected = mean_interval(values)
-    assert mean_interval(values) == expected
+    expected = resampled(values)
+    assert resampled(values) == expected
     monkeypatch.setattr(intervals, "BATCH", 5000)
-    assert mean_interval(values) == pytest.approx(expected, abs=0.01)
+    assert resampled(values) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_interval_of_a_share_is_that_of_resamples() -> None:
+    values = np.random.default_rng(0).random(500) < 0.9
+    np.testing.assert_allclose(mean_interval(values), resampled(values), atol=0.004)
+
+
+def test_the_interval_of_many_samples_is_that_of_resamples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(0).gamma(0.5, 1, 3000)
+    expected = resampled(values)
+    assert mean_interval(values) == expected
+    monkeypatch.setattr(intervals, "MAX_RESAMPLED", 2000)
+    found = mean_interval(values)
+    assert found != expected
+    np.testing.assert_allclose(found, expected, atol=0.1 * (expected[1] - expected[0]))
 
 
 def test_statistics_share_their_resamples() -> None:
