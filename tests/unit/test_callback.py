@@ -201,8 +201,7 @@ def test_a_callback_leaves_no_thread(offline: wandb.Run) -> None:
     for _ in range(3):
         callback = Eval(["x"], ["y"], validation_data=np.zeros((3, 1), np.float32))
         model.fit(np.zeros((4, 1)), np.zeros((4, 1)), epochs=2, verbose=0, callbacks=[callback])
-        left = set(threading.enumerate()) - before
+        left = [t for t in set(threading.enumerate()) - before if t.name.startswith("disteval")]
         for thread in left:
-            if thread.name.startswith("disteval"):
-                thread.join(30)
-        assert not [t.name for t in threading.enumerate() if t.name.startswith("disteval-writer")]
+            thread.join(30)
+        assert not [thread.name for thread in left if thread.is_alive()]
