@@ -110,9 +110,12 @@ class Uploads:
             self._keep(package, error)
 
     def _was_committed(self, package: Package) -> bool:
-        """Whether W&B has committed an artifact, and only its answer was lost."""
+        """Whether W&B has committed predictions, and only its answer was lost."""
         known = package.description
-        alias = next((each for each in known["aliases"] if each not in MOVING), "latest")
+        alias = next((each for each in known["aliases"] if each not in MOVING), None)
+        if package.is_data or alias is None:
+            # Equal ground truth may have been committed by another run, which does not count.
+            return False
         path = f"{self.run.entity}/{self.run.project}/{known['name']}:{alias}"
         try:
             found = wandb.Api().artifact(path)
