@@ -24,7 +24,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a small disk of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", folder], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:  # root in a container may not mount
+        pytest.skip(f"no small disk: {done.stderr.strip()}")
     (folder / "tmp").mkdir()
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)

@@ -13,6 +13,7 @@ LAUNCHES = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
 RESUMED = [SINGLE, ("horovod", 2)]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)
 def test_history_equals_that_of_the_saved_models(launch: Launch, tmp_path: Path) -> None:
     env = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DATA_DIR": str(tmp_path)}

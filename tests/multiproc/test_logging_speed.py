@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from multiproc.running import SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 
@@ -31,13 +33,15 @@ def test_a_slow_backend_does_not_slow_training(wandb_backend: WandbBackend) -> N
     raise AssertionError(growth)
 
 
+@pytest.mark.timeout(900)
 def test_history_and_slices_add_little_to_a_version(wandb_backend: WandbBackend) -> None:
     results = []
     for _ in range(ATTEMPTS):
         results += measure("log_history_cost.py", wandb_backend)
         print(results[-1])
-        # What is built is 1.2 on a quiet machine; what training waits for is the same.
-        if results[-1]["built"] < 1.3 and results[-1]["held"] < 1.3:
+        # Building takes 1.2 times as long on a quiet machine, and more while coverage is
+        # measured. Training waits for 20 ms, with and without; any of it there would be tenfold.
+        if results[-1]["built"] < 1.5 and results[-1]["held"] < 2:
             return
     raise AssertionError(results)
 
