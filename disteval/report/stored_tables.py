@@ -66,6 +66,11 @@ def truth_of(
 
 
 def read_json(path: Path) -> Any:
+    """Reads a JSON file of a run.
+
+    Raises:
+        DistEvalError: It is damaged, or no longer there.
+    """
     try:
         return run_folder.read_json(path)
     except FileNotFoundError:

@@ -20,9 +20,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from disteval.errors import DistEvalError
 from disteval.tables.run_folder import MAX_BYTES
-from disteval.tables.wandb_private import DecodeError, Record, artifacts_cache_dir
+from disteval.tables.wandb_private import Record, artifacts_cache_dir
 
 logger = logging.getLogger("disteval")
 

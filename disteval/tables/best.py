@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -13,7 +12,7 @@ import wandb
 
 from disteval.arguments import check_choice
 from disteval.errors import DistEvalError
-from disteval.tables.run_folder import find_newest, own_folder, write_json
+from disteval.tables.run_folder import find_newest, own_folder, read_json, write_json
 from disteval.tables.sets import UNNAMED, SetName
 
 logger = logging.getLogger("disteval")
@@ -139,7 +138,7 @@ def _read(run: wandb.Run) -> dict[str, float]:
     if path is None:
         return {}
     try:
-        return {name: float(v) for name, v in json.loads(path.read_text()).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        return {name: float(v) for name, v in read_json(path).items()}
+    except (DistEvalError, ValueError, TypeError, AttributeError) as error:
         logger.warning("%s is damaged, and ignored (%s).", path, error)
         return {}

@@ -222,6 +222,7 @@ def _answers(url: str) -> bool:
 
 
 def describe_error(error: Exception) -> str:
+    """Returns an error as text, with its type unless the text speaks for itself."""
     # An assertion or a missing key says nothing by itself.
     says = isinstance(error, wandb.Error | OSError | DistEvalError | ValueError | TimeoutError)
     return str(error) if says and str(error) else f"{type(error).__name__}: {error}"

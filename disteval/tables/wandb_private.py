@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-from google.protobuf.message import DecodeError as DecodeError
 
 # The messages in a run's `.wandb` file, which alone describes the artifacts of an offline run.
 from wandb.proto.wandb_internal_pb2 import Record as Record  # type: ignore[attr-defined]

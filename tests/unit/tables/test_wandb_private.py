@@ -109,3 +109,9 @@ def test_the_masks_of_an_image() -> None:
     again = wandb.Image(pixels, masks=masks | {"found": mask})
     assert wandb_private.image_masks(again)["truth"] is masks["truth"]
     assert wandb_private.image_masks(wandb.Image(pixels)) == {}
+
+
+def test_media_lie_in_their_folder_until_they_are_logged() -> None:
+    image = wandb.Image(np.zeros((2, 2), np.uint8))
+    assert image._path is not None
+    assert Path(image._path).is_relative_to(wandb_private.media_dir())
