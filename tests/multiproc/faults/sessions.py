@@ -26,7 +26,7 @@ import psutil
 
 import disteval.callback  # noqa: F401
 from multiproc.faults.cases import CASES, Case
-from multiproc.running import rendezvous
+from multiproc.jobs import rendezvous
 
 # Seconds that a session may take in addition to the bound of its case: start, training.
 EXTRA_SECONDS = 90
