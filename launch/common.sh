@@ -35,8 +35,23 @@ use_venv() {
     fi
 }
 
-# Moves the W&B key from the environment to a file that only this user can read. train.py reads the
-# file on rank 0; if rank 0 runs on another machine, that machine needs `wandb login`.
+# Runs a command to its end. A signal that is to end this script ends the command first: bash alone
+# would end at once, and leave the command running.
+run_to_its_end() {
+    local child status
+    "$@" <&0 &
+    child=$!
+    # shellcheck disable=SC2064 # Expands now: the variable is local.
+    trap "kill -TERM $child 2>/dev/null || true" TERM HUP INT
+    while true; do
+        wait "$child" && status=0 || status=$?
+        # A signal ends the wait, but not yet the command.
+        kill -0 "$child" 2>/dev/null || return "$status"
+    done
+}
+
+# Moves the W&B key from the environment to a file that only this user can read. wandb_key.py reads
+# the file on rank 0; if rank 0 runs on another machine, that machine needs `wandb login`.
 hide_wandb_key() {
     [[ -n ${WANDB_API_KEY:-} ]] || return 0
     DISTEVAL_WANDB_KEY_FILE=$(mktemp)

@@ -56,8 +56,8 @@ main() {
         script=${script:-$launch/train.py}
     fi
     [[ $script != "$launch/train.py" ]] || set -- --backend horovod "$@"
-    horovodrun "$controller" -np "${ranks:-$(default_ranks)}" ${options[@]+"${options[@]}"} \
-        python "$script" "$@"
+    run_to_its_end horovodrun "$controller" -np "${ranks:-$(default_ranks)}" \
+        ${options[@]+"${options[@]}"} python "$script" "$@"
 }
 
 default_ranks() {

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import wandb
 from wandb.integration.keras import WandbMetricsLogger
+from wandb_key import read_wandb_key
 
 import disteval
 from disteval.doctor.gpus import expected_gpus
@@ -225,13 +226,6 @@ def broadcast_weights(model: tf.keras.Model) -> None:
 
     model.optimizer.build(model.trainable_variables)
     hvd.broadcast_variables(tf_variables(model.variables), root_rank=0)
-
-
-def read_wandb_key() -> None:
-    """Reads the W&B key from the file that a launcher wrote for rank 0."""
-    key_file = Path(os.environ.get("DISTEVAL_WANDB_KEY_FILE", ""))
-    if key_file.is_file():  # does not exist if the launcher runs on another machine
-        os.environ["WANDB_API_KEY"] = key_file.read_text()
 
 
 def start_wandb(args: argparse.Namespace) -> Any:

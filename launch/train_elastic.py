@@ -19,12 +19,12 @@ from train import (
     build_model,
     choose_devices,
     load_data,
-    read_wandb_key,
     shard,
     start_wandb,
     tf_variables,
     use_gpu,
 )
+from wandb_key import read_wandb_key
 
 keras = tf.keras
 

@@ -133,7 +133,17 @@ def _wandb_state() -> tuple[str, str | None]:
         pass  # an error of the server is an answer, too
     except OSError as error:
         return mode, f"{url} does not answer: {getattr(error, 'reason', error)}"
-    return mode, f"{url} answers" + ("" if settings.api_key else ", not logged in")
+    return mode, f"{url} answers" + ("" if has_login() else ", not logged in")
+
+
+def has_login() -> bool:
+    """Returns whether W&B finds a key: a variable, a setting, or what `wandb login` has written."""
+    import wandb
+
+    try:
+        return wandb.login(prompt=False, verify=False)
+    except TypeError:  # W&B before 0.31
+        return bool(wandb.api.api_key)
 
 
 def _run_gpu_selftest(count: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Runs a script of `scripts/` as a user would: alone, on logical devices, or in several processes."""
+"""Runs a script of `scripts/` as a user would: alone, on devices, or in several processes."""
 
 from __future__ import annotations
 

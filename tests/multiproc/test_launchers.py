@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from multiproc.hosts import HERE, THERE, Hosts, can_make_hosts, two_hosts
 from multiproc.launching import LAUNCH, exposures, launch, read
+from multiproc.running import BIN
 from wandb_backend.fixture import WandbBackend
 
 # Nothing is learned, so that each way of running evaluates the same weights.
@@ -131,6 +135,39 @@ def test_slurm_on_two_nodes(
     job = hosts.slurm | {"SLURM_SUBMIT_DIR": str(LAUNCH.parent), "ENGINE": engine}
     ours = run("slurm.sbatch", inside=hosts.inside, PATH=hosts.path, **job)
     compare(ours, keras_2=engine == "multiworker")
+
+
+# A rank that does not end by itself, and cannot be interrupted.
+WAITING = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+folder = pathlib.Path(sys.argv[1])
+(folder / f"{os.getpid()}.rank").touch()
+while True:
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_the_launcher_with_all_ranks(number: int, tmp_path: Path) -> None:
+    script, folder = tmp_path / "waiting.py", tmp_path / "ranks"
+    script.write_text(WAITING)
+    folder.mkdir()
+    process = subprocess.Popen(
+        ["bash", LAUNCH / "horovod.sh", "-np", "2", "--script", script, "--", folder],
+        env=os.environ | {"WANDB_API_KEY": "not-a-real-key", "TMPDIR": str(tmp_path)}
+        | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+        start_new_session=True,
+    )  # fmt: skip
+    while len(list(folder.glob("*.rank"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    ranks = [psutil.Process(int(path.stem)) for path in folder.glob("*.rank")]
+    assert list(tmp_path.glob("tmp.*")), "the file with the key is there while ranks run"
+    process.send_signal(number)
+    assert process.wait(timeout=120) != 0
+    assert not any(rank.is_running() for rank in ranks)
+    assert not list(tmp_path.glob("tmp.*"))
 
 
 @pytest.mark.parametrize("place", ["command line", "environment"])
