@@ -3,109 +3,37 @@
 A block that every rank runs ends in an `Agreement`. While the block runs, each rank sends a sign of
 life once a second. A rank that failed sends its error instead of staying away, and a rank that is
 elsewhere says where. Only a rank that is dead or stopped is silent: the others notice that within
-`timeout`, however long the block of a healthy rank takes.
+`timeout`, however long the block of a healthy rank takes. A rank that has yet to come to the block,
+and computes until then, is waited for longer; see `pulse.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib.metadata
-import pickle
+import logging
 import threading
 import time
-import traceback
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from disteval import errors
+from disteval.backends.pulse import Pulse, Watch
+from disteval.backends.status import Failure, Status
+
+logger = logging.getLogger("disteval")
 
 # Seconds between two signs of life, and so until a failure is known to all ranks.
 BEAT_SECONDS = 1.0
+
+# A rank that computes something else is waited for so many times as long as a silent one.
+PATIENCE = 10
 
 # Gives every rank the record of each rank, and the chief also the payload of each, in rank order.
 Exchange = Callable[[bytes, np.ndarray], tuple[list[bytes], list[np.ndarray]]]
 
 NOTHING = np.empty(0, np.uint8)
-# Between the version of this package and what it has pickled.
-SEPARATOR = b"\n"
-
-
-@functools.cache
-def own_version() -> bytes:
-    """Returns the version of this package; empty if it is not installed."""
-    try:
-        return importlib.metadata.version("disteval").encode()
-    except importlib.metadata.PackageNotFoundError:
-        return b""
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """An error, as the other ranks are told of it; `type` and `module` name its class."""
-
-    type: str
-    module: str
-    message: str
-    traceback: str
-
-    @classmethod
-    def of(cls, error: BaseException | None) -> Failure | None:
-        """Describes an error; `None` stays `None`."""
-        if error is None:
-            return None
-        kind, text = type(error), "".join(traceback.format_exception(error))
-        return cls(kind.__name__, kind.__module__, str(error), text)
-
-
-@dataclasses.dataclass
-class Status:
-    """What one rank tells the others.
-
-    Attributes:
-        rank: The rank that speaks.
-        step: Where it is, in words that fit into an error message.
-        config: Settings that have to be equal on every rank, by name.
-        report: A dataclass with what the block of this rank found; `None` until the block ends.
-        done: Whether the block of this rank has ended.
-        progress: How many samples the block has evaluated so far.
-        failure: What failed on this rank, or `None`.
-    """
-
-    rank: int
-    step: str
-    config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    report: Any = None
-    done: bool = False
-    progress: int = 0
-    failure: Failure | None = None
-
-    def encode(self) -> bytes:
-        """Returns the status as bytes, pickled: the ranks of a job trust each other."""
-        return own_version() + SEPARATOR + zlib.compress(pickle.dumps(self), level=1)
-
-    @classmethod
-    def decode(cls, record: bytes) -> Status:
-        """Returns the status that `encode` turned into `record`.
-
-        Raises:
-            DistEvalError: The other rank has another version of this package.
-        """
-        version, _, pickled = record.partition(SEPARATOR)
-        if version != own_version():
-            # What another version has pickled may mean something else.
-            there, here = (text.decode(errors="replace") for text in (version, own_version()))
-            raise errors.DistEvalError(
-                "The ranks have different versions of disteval. Received: "
-                f"{there!r:.40} on one rank, and {here!r} on another. Expected: the same version "
-                "on all hosts."
-            )
-        status = pickle.loads(zlib.decompress(pickled))
-        assert isinstance(status, cls)
-        return status
 
 
 class Agreement:
@@ -158,15 +86,17 @@ class PeerAgreement(Agreement):
         exchange: The collective. A thread calls it, on every rank as often.
         timeout: Seconds to wait for a sign of life of all ranks.
         whereabouts: Where waiting ranks write down that they wait, and which ranks do not.
+        pulse: The signs of life of this rank.
     """
 
     def __init__(
-        self, status: Status, exchange: Exchange, timeout: float, whereabouts: Any
+        self, status: Status, exchange: Exchange, timeout: float, whereabouts: Any, pulse: Pulse
     ) -> None:
-        super().__init__(status)
+        super().__init__(dataclasses.replace(status, address=pulse.address))
         self._exchange = exchange
         self._timeout = timeout
         self._whereabouts = whereabouts
+        self._pulse = pulse
         self._done = threading.Event()
         self._concluded = threading.Event()
         self._failure: BaseException | None = None
@@ -183,22 +113,49 @@ class PeerAgreement(Agreement):
         if not self._done.is_set():
             self._status = self._final(error)
             self._done.set()
-        announced = False
+        self._pulse.step = self._status.step
+        try:
+            self._wait(error)
+        finally:
+            self._pulse.step = ""
+        self._raise(error)
+
+    def _wait(self, error: BaseException | None) -> None:
+        """Waits until all ranks have agreed; raises if one is silent."""
+        watch: Watch | None = None
+        has_warned = False
         while not self._concluded.wait(0.1):
             waited = time.monotonic() - self._waiting_since
-            if not announced and waited > self._timeout / 2:
+            if waited < self._timeout / 2:
+                watch = None  # all ranks have answered meanwhile
+            elif watch is None:
                 self._whereabouts.announce(self._status.step)
-                announced = True
-            if waited > self._timeout:
-                _raise_interrupt(error)
-                raise errors.ReplicaError(
-                    f"no answer in {self._status.step} for {waited:.0f} s (timeout="
-                    f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A silent "
-                    "rank most likely has no such callback: construct it on every rank, and pass "
-                    "it to `fit` there. Other causes: the rank was killed or stopped, or has left "
-                    "training."
-                ) from error
-        self._raise(error)
+                watch = Watch(self._pulse, self._status.step)
+            elif waited > self._timeout and watch.seconds > self._timeout / 2:
+                busy = watch.busy() if waited < PATIENCE * self._timeout else []
+                if not busy and not self._concluded.is_set():
+                    raise self._silence(waited, error)
+                if busy and not has_warned:
+                    has_warned = True
+                    logger.warning(
+                        "Waiting in %s for %.0f s: ranks %s compute something else, and are waited "
+                        "for until %g s.",
+                        self._status.step, waited, busy, PATIENCE * self._timeout
+                    )  # fmt: skip
+                watch = Watch(self._pulse, self._status.step)
+
+    def _silence(self, waited: float, error: BaseException | None) -> BaseException:
+        """Returns what to raise because a rank is silent."""
+        _raise_interrupt(error)
+        silence = errors.ReplicaError(
+            f"no answer in {self._status.step} for {waited:.0f} s (timeout="
+            f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A silent "
+            "rank most likely has no such callback: construct it on every rank, and pass "
+            "it to `fit` there. Other causes: the rank was killed or stopped, or has left "
+            "training."
+        )
+        silence.__cause__ = error
+        return silence
 
     def _beat(self) -> None:
         try:
@@ -210,6 +167,11 @@ class PeerAgreement(Agreement):
                 payload = self.payload if status.done else NOTHING
                 records, self.payloads = self._exchange(status.encode(), payload)
                 self._statuses = [Status.decode(record) for record in records]
+                self._pulse.peers = {
+                    status.rank: status.address
+                    for status in self._statuses
+                    if status.address is not None and status.rank != self._status.rank
+                }
                 going_on = _is_open(self._statuses)
         except BaseException as failure:
             self._failure = failure

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from disteval.backends.agreement import Agreement, Status
+from disteval.backends.agreement import Agreement
+from disteval.backends.status import Status
 
 # Strategies of which each replica has a device of this process.
 WITH_DEVICES = (

@@ -98,6 +98,9 @@ class HorovodBackend(PeerBackend):
         with tf.device("/CPU:0"):
             return super()._run(collective)
 
+    def _host(self) -> str:
+        return os.environ.get("HOROVOD_HOSTNAME") or super()._host()  # not set by mpirun
+
     def _whereabouts(self) -> Whereabouts:
         return StoredWhereabouts(self.rank, self.size)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from disteval.backends.agreement import Agreement, Status
+from disteval.backends.agreement import Agreement
 from disteval.backends.base import Backend
+from disteval.backends.status import Status
 
 
 class LocalBackend(Backend):

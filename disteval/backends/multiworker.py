@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,14 @@ _GROUP = 0x64697374
 _numbers = itertools.count()
 
 
+class _Place(NamedTuple):
+    """The addresses of all tasks, by their type, and which of them this process is."""
+
+    cluster: dict[str, list[str]]
+    task_type: str
+    task: int
+
+
 class MultiWorkerBackend(PeerBackend):
     """A worker. Rank 0 is the chief, or worker 0 if the cluster has no chief.
 
@@ -39,10 +47,9 @@ class MultiWorkerBackend(PeerBackend):
 
     def __init__(self, strategy: Any, timeout: float = 600) -> None:
         super().__init__("multiworker", strategy, timeout)
-        resolver = strategy.cluster_resolver if strategy is not None else _resolver()
-        self._cluster: dict[str, list[str]] = resolver.cluster_spec().as_dict()
-        self._type = resolver.task_type
-        self._task = int(resolver.task_id or 0)
+        known = strategy is not None
+        place = _place_of(strategy.cluster_resolver) if known else _read_config()
+        self._cluster, self._type, self._task = place
 
     @property
     def rank(self) -> int:
@@ -61,6 +68,10 @@ class MultiWorkerBackend(PeerBackend):
 
     def _num(self, task_type: str) -> int:
         return len(self._cluster.get(task_type, []))
+
+    def _host(self) -> str:
+        members = self._cluster.get(self._type, [])
+        return members[self._task].rpartition(":")[0] if members else super()._host()
 
     def _send(
         self, record: np.ndarray, payload: np.ndarray
@@ -111,21 +122,25 @@ def describes_workers() -> bool:
     return "TF_CONFIG" in os.environ and MultiWorkerBackend(None).size > 1
 
 
-def _resolver() -> Any:
+def _place_of(resolver: Any) -> _Place:
+    cluster = resolver.cluster_spec().as_dict()
+    # Without a cluster there is no index.
+    return _Place(cluster, resolver.task_type or "", int(resolver.task_id) if cluster else 0)
+
+
+def _read_config() -> _Place:
     """Returns the cluster, and the place of this process in it, as `TF_CONFIG` describes them.
 
     Raises:
         DistEvalError: `TF_CONFIG` is malformed, or this process is not in the cluster.
     """
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:
-        cluster = resolver.cluster_spec().as_dict()
-        members = cluster.get(resolver.task_type, ())
-        known = not cluster or (
-            resolver.task_type in ("chief", "worker")
-            and int(resolver.task_id) in range(len(members))
+        place = _place_of(tf.distribute.cluster_resolver.TFConfigClusterResolver())
+        known = not place.cluster or (
+            place.task_type in ("chief", "worker")
+            and place.task in range(len(place.cluster.get(place.task_type, ())))
         )
-    except (AttributeError, TypeError, ValueError):  # not JSON, or not of this form
+    except Exception:  # TensorFlow raises whatever its code runs into
         known = False
     if not known:
         raise DistEvalError(
@@ -134,4 +149,4 @@ def _resolver() -> Any:
             '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}, '
             "where N is an index into that list, as launch/multiworker.sh sets it."
         )
-    return resolver
+    return place

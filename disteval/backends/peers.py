@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from disteval.backends.agreement import NOTHING, Agreement, PeerAgreement, Status
+from disteval.backends.agreement import NOTHING, Agreement, PeerAgreement
 from disteval.backends.base import Backend
 from disteval.backends.prefetch import prefetch
+from disteval.backends.pulse import own_pulse
+from disteval.backends.status import Status
 from disteval.backends.stream import Filler, bytes_of
 from disteval.errors import ReplicaError
 
@@ -93,7 +96,12 @@ class PeerBackend(Backend):
         return records[0].view(value.dtype).reshape(value.shape)
 
     def _agreement(self, status: Status) -> Agreement:
-        return PeerAgreement(status, self._exchange, self.timeout, self._whereabouts())
+        pulse = own_pulse(self._host())
+        return PeerAgreement(status, self._exchange, self.timeout, self._whereabouts(), pulse)
+
+    def _host(self) -> str:
+        """Returns a name or an address of this host that the other ranks know."""
+        return socket.gethostname()
 
     def _whereabouts(self) -> Whereabouts:
         return Whereabouts()

@@ -127,6 +127,7 @@ def _become(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # it depends on TMPDIR
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     print_to(os.open(output, os.O_WRONLY | os.O_APPEND))
     fork = {"horovod": fork_ranks, "multiworker": fork_workers}.get(launch[0])

@@ -16,7 +16,8 @@ from typing import IO, Any
 import psutil
 
 # Seconds in which the other ranks can print their own error after one has failed.
-GRACE_SECONDS = 5
+GRACE = "DISTEVAL_TEST_GRACE"
+GRACE_SECONDS = "5"
 
 
 def rendezvous(size: int) -> tuple[Any, list[dict[str, str]]]:
@@ -41,7 +42,7 @@ def fork_ranks(size: int) -> None:
     """Forks Horovod ranks and returns in each, with its environment, each line after its rank.
 
     The process of the job itself waits for them, and exits with 1 if one failed. As under
-    `horovodrun`, a rank that fails ends the job: the other ranks are killed `GRACE_SECONDS` later.
+    `horovodrun`, a rank that fails ends the job: the other ranks are killed some seconds later.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `finally` runs
     _, environments = rendezvous(size)  # the server runs on a daemon thread
@@ -63,8 +64,8 @@ def fork_ranks(size: int) -> None:
 def fork_workers(size: int) -> None:
     """Forks workers of MultiWorkerMirroredStrategy and returns in each, with its `TF_CONFIG`.
 
-    The process of the job itself waits for them, and exits with 1 if one failed. A stopped worker
-    counts as ended, and is killed once the others have ended.
+    The process of the job itself waits for them, and exits with 1 if one failed. A worker that is
+    still stopped when the others have ended is killed.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(size)]
     # A cluster may have a chief or only workers; two processes get a chief, so both are tested.
@@ -81,9 +82,11 @@ def fork_workers(size: int) -> None:
                 return
             workers.append(pid)
     statuses = [os.waitpid(pid, os.WUNTRACED)[1] for pid in workers]
-    for pid, status in zip(workers, statuses, strict=True):
-        if os.WIFSTOPPED(status):
-            os.kill(pid, signal.SIGKILL)
+    for number, pid in enumerate(workers):
+        if os.WIFSTOPPED(statuses[number]):
+            if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+                os.kill(pid, signal.SIGKILL)
+            statuses[number] = os.waitpid(pid, 0)[1]
     sys.exit(any(statuses))
 
 
@@ -139,7 +142,8 @@ def _wait_for(ranks: list[psutil.Process]) -> list[int | None]:
         if None not in statuses or time.monotonic() > deadline:
             return statuses
         if any(statuses):
-            deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+            grace = float(os.environ.get(GRACE, GRACE_SECONDS))
+            deadline = min(deadline, time.monotonic() + grace)
         time.sleep(0.05)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from multiproc.running import Launch, check, processes
@@ -23,3 +25,8 @@ def test_predictions_are_those_of_model_predict(launch: Launch) -> None:
 
 def test_slow_ranks_evaluate_less() -> None:
     assert check("predict_unevenly.py", launch=("horovod", 2)).count("balanced") == 2
+
+
+@pytest.mark.parametrize("launch", [("horovod", 2), ("multiworker", 2)], ids=str)
+def test_a_rank_that_computes_is_waited_for(launch: Launch, tmp_path: Path) -> None:
+    assert check("slow_rank.py", tmp_path, launch=launch).count("waited") == 2

@@ -11,7 +11,7 @@ import tensorflow as tf
 import wandb
 
 import disteval
-from disteval.backends.agreement import Status
+from disteval.backends.status import Status
 from disteval.errors import MetricError
 from disteval.inference.metrics import MetricsReport
 from disteval.inference.session import DataReport

@@ -16,6 +16,7 @@ class Outcome(Enum):
     LOSE = "lose"
     DROP = "drop"
     CLOSE = "close"
+    CUT = "cut"
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Faults:
     Attributes:
         only: Names of the requests that the plan is about; all, if empty. A name is a GraphQL
             operation, `file_stream`, `upload` or `download`.
+        skip: So many requests are answered, and not counted, before the plan begins.
         fail_first: So many requests fail with `status`.
         fail_fraction: This fraction of the requests fails with `status`; `seed` decides which.
         status: The HTTP status of a failure.
@@ -33,9 +35,12 @@ class Faults:
         delay: Seconds before each answer.
         drop_uploads: So many uploads get their connection closed when half of the body was read.
         gone_after: After so many requests, each further one gets its connection closed.
+        close_first: So many requests get their connection closed.
+        cut_first: So many requests are carried out, and get half of the body of their answer.
     """
 
     only: list[str] = field(default_factory=list)
+    skip: int = 0
     fail_first: int = 0
     lose_first: int = 0
     fail_fraction: float = 0.0
@@ -44,11 +49,13 @@ class Faults:
     delay: float = 0.0
     drop_uploads: int = 0
     gone_after: int | None = None
+    close_first: int = 0
+    cut_first: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._random = random.Random(self.seed)
-        self._requests = 0
+        self._requests = -self.skip
         self._uploads = 0
 
     def next(self, name: str) -> Outcome:
@@ -57,9 +64,12 @@ class Faults:
             return Outcome.ANSWER
         with self._lock:
             self._requests += 1
+            if self._requests <= 0:
+                return Outcome.ANSWER
             self._uploads += name == "upload"
             unlucky = self._random.random() < self.fail_fraction
-            if self.gone_after is not None and self._requests > self.gone_after:
+            is_gone = self.gone_after is not None and self._requests > self.gone_after
+            if is_gone or self._requests <= self.close_first:
                 return Outcome.CLOSE
             if name == "upload" and self._uploads <= self.drop_uploads:
                 return Outcome.DROP
@@ -67,4 +77,6 @@ class Faults:
                 return Outcome.FAIL
             if self._requests <= self.lose_first:
                 return Outcome.LOSE
+            if self._requests <= self.cut_first:
+                return Outcome.CUT
             return Outcome.ANSWER

@@ -42,6 +42,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Headers and body are two writes; without this the second waits for an acknowledgement.
     disable_nagle_algorithm = True
+    # Whether half of the body of an answer is sent.
+    _cuts = False
 
     def do_GET(self) -> None:
         parts = self._path()
@@ -89,6 +91,7 @@ class Handler(BaseHTTPRequestHandler):
             execute(self.server.state, message["query"], message.get("variables") or {})
             self._send(b"injected failure", faults.status)
             return
+        self._cuts = outcome is Outcome.CUT
         try:
             answer(body)
         except RejectedError as error:
@@ -144,4 +147,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self._cuts:
+            body, self.close_connection = body[: len(body) // 2], True
         self.wfile.write(body)

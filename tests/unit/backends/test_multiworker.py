@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 import disteval
 from disteval.errors import DistEvalError
@@ -76,3 +79,26 @@ def test_evaluating_needs_a_model_of_the_strategy(monkeypatch: pytest.MonkeyPatc
     model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1)])
     with pytest.raises(DistEvalError, match="MultiWorkerMirroredStrategy"):
         disteval.predict(model, np.zeros((4, 2), np.float32), backend="multiworker")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["cluster", "task", "type", "index", "worker"]), inner)
+    ),
+    max_leaves=8,
+)
+TASKS = st.fixed_dictionaries({}, optional={"type": JSON, "index": JSON})
+CLUSTERS = st.dictionaries(st.sampled_from(["chief", "worker", "ps"]), JSON)
+CONFIGS = st.fixed_dictionaries({}, optional={"cluster": CLUSTERS | JSON, "task": TASKS | JSON})
+
+
+# The environment cannot hold a zero byte, or half of a surrogate pair.
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")) | CONFIGS.map(json.dumps))
+def test_any_config_is_understood_or_one_error(text: str) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("TF_CONFIG", text)
+        with contextlib.suppress(DistEvalError):
+            backend = disteval.get_backend("multiworker")
+            assert 0 <= backend.rank < backend.size

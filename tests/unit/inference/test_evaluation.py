@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import disteval
-from disteval.backends.agreement import Status
+from disteval.backends.status import Status
 from disteval.data.coercion import as_source
 from disteval.errors import DataError, DistEvalError
 from disteval.inference.evaluation import Options, ReadyReport, run_evaluation

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 import disteval
-from disteval.backends.agreement import Agreement, Status
+from disteval.backends.agreement import Agreement
 from disteval.backends.local import LocalBackend
+from disteval.backends.status import Status
 from disteval.errors import DataOrderError, DistEvalError
 from disteval.inference.evaluation import Options
 from disteval.inference.session import Loops, Session

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import disteval
-from disteval.backends.agreement import Agreement, Status
+from disteval.backends.agreement import Agreement
+from disteval.backends.status import Status
 from disteval.data.coercion import as_source
 from disteval.data.sharding import WHOLE, Pace, Segment
 from disteval.inference.loop import Loop

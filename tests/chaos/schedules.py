@@ -1,0 +1,161 @@
+"""Random schedules: a job and the faults that happen in it, all drawn from a seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+from multiproc.running import Launch
+
+# Where a process counts, so that the moment of a fault is the same each time.
+TRAINING = ("train batch", "epoch end")
+READING = "read"
+INFERENCE = "inference"
+HOOK = "hook"
+# Kinds of faults after which the training of a rank cannot go on.
+FATAL = ("kill", "raise", "interrupt")
+# What W&B does to requests, as plans of `wandb_backend.faults`; `{n}` is how many.
+SERVER = (
+    {"fail_first": 0, "status": 500},
+    {"fail_first": 0, "status": 401},
+    {"fail_first": 0, "status": 429},
+    {"close_first": 0},
+    {"cut_first": 0},
+    {"drop_uploads": 0},
+    {"lose_first": 0, "only": ["CommitArtifact"]},
+    {"delay": 0.0},
+)
+ENGINES: tuple[Launch, ...] = (
+    ("single", 1), ("mirrored", 2), ("horovod", 2), ("horovod", 3), ("horovod", 4),
+    ("multiworker", 2),
+)  # fmt: skip
+DATA = ("arrays", "dataset", "py_dataset", "function", "sharded")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """What goes wrong, and when.
+
+    Attributes:
+        kind: `"kill"`, `"stop"`, `"raise"`, `"interrupt"`, `"clock"`, `"slow"`, `"server"`,
+            `"fill"` or `"empty"` (the disk).
+        event: What its rank counts.
+        number: At which of these events it happens, from 0.
+        rank: On which rank.
+        amount: Seconds that the rank is stopped or its clock jumps; `None` if that has no meaning.
+        plan: What W&B does; see `SERVER`.
+    """
+
+    kind: str
+    event: str
+    number: int
+    rank: int = 0
+    amount: float | None = None
+    plan: dict[str, object] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """A job and its faults.
+
+    Attributes:
+        seed: What it was drawn from.
+        engine: How many processes run, and which; see `multiproc.running.run`.
+        data: The form of the validation data.
+        samples, batch_size: Of the validation data.
+        evaluations: How many there are if nothing goes wrong.
+        log_freq, asynchronous, validate: See `DistEvalCallback`.
+        mode: W&B's.
+        faults: One or several.
+    """
+
+    seed: int
+    engine: Launch
+    data: str
+    samples: int
+    batch_size: int
+    evaluations: int
+    log_freq: str | int
+    asynchronous: bool
+    validate: bool
+    mode: str
+    faults: tuple[Fault, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Schedule:
+        fields = json.loads(text)
+        faults = tuple(Fault(**fault) for fault in fields.pop("faults"))
+        engine = tuple(fields.pop("engine"))
+        return cls(**fields, engine=engine, faults=faults)
+
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+        return self.engine[1] if self.engine[0] in ("horovod", "multiworker") else 1
+
+    @property
+    def needs_disk(self) -> bool:
+        return any(fault.kind == "fill" for fault in self.faults)
+
+
+def draw(seed: int) -> Schedule:
+    """Returns the schedule of a seed."""
+    chance = random.Random(seed)
+    engine = chance.choice(ENGINES)
+    size = engine[1] if engine[0] in ("horovod", "multiworker") else 1
+    data = chance.choice(DATA)
+    evaluations = chance.randint(3, 12)
+    faults: list[Fault] = []
+    for _ in range(chance.randint(1, 3)):
+        faults += _draw_fault(chance, size, data, evaluations)
+    return Schedule(
+        seed=seed,
+        engine=engine,
+        data=data,
+        samples=chance.randint(5, 60),
+        batch_size=chance.choice((4, 8, 32)),
+        evaluations=evaluations,
+        log_freq=chance.choice(("epoch", "epoch", 3)),
+        asynchronous=chance.random() < 0.7,
+        validate=chance.random() < 0.7,
+        # A full disk ends W&B's own log of an offline run.
+        mode="online" if chance.random() < 0.8 or _fills(faults) else "offline",
+        faults=tuple(faults),
+    )
+
+
+def _fills(faults: list[Fault]) -> bool:
+    return any(fault.kind == "fill" for fault in faults)
+
+
+def _draw_fault(chance: random.Random, size: int, data: str, evaluations: int) -> list[Fault]:
+    """Returns a fault, and what ends it if it has an end of its own."""
+    rank = chance.randrange(size)
+    kind = chance.choice(
+        ("kill", "stop", "stop", "raise", "interrupt", "server", "server", "server", "fill",
+         "clock", "slow")
+    )  # fmt: skip
+    if kind == "fill":
+        first = chance.randrange(evaluations - 1)
+        last = chance.randint(first + 1, evaluations)
+        return [Fault("fill", "epoch end", first), Fault("empty", "epoch end", last)]
+    if kind == "server":
+        plan = dict(chance.choice(SERVER))
+        for name, value in plan.items():
+            if value == 0:
+                plan[name] = chance.uniform(0.05, 0.5) if name == "delay" else chance.randint(1, 20)
+        event = "epoch end"
+        return [Fault(kind, event, chance.randrange(evaluations), plan=plan)]
+    places = [*TRAINING, INFERENCE]
+    if data != "arrays":
+        places.append(READING)
+    if rank == 0:
+        places.append(HOOK)
+    event = chance.choice(places)
+    number = chance.randrange(evaluations * (1 if event in ("epoch end", HOOK) else 3))
+    amount = {"stop": chance.uniform(0.1, 8), "clock": chance.choice((-7200.0, 7200.0))}.get(kind)
+    return [Fault(kind, event, number, rank, amount)]
