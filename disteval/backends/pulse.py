@@ -23,7 +23,7 @@ Address = tuple[str, int]
 ANSWER_SECONDS = 5.0
 # A rank that uses less of a core than this is not at work. One that is stuck in a collective of
 # Horovod still uses some percent, because Horovod polls.
-BUSY_CORES = 0.2
+BUSY_CORES = 0.1
 # Ranks are asked so many at a time.
 ASKED_AT_ONCE = 16
 
