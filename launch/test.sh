@@ -4,6 +4,7 @@
 #   bash launch/test.sh                 lint, types, tests, coverage, the wheel
 #   bash launch/test.sh --fast          lint, types and unit tests, without Horovod; at most 3 minutes
 #   bash launch/test.sh --gpu           the tests that need NVIDIA GPUs
+#   bash launch/test.sh --chaos [SECONDS] [--seed N]   jobs with random faults, or the one of a seed
 #   bash launch/test.sh PYTEST_ARGS     lint, types, and some of the tests
 #   bash launch/test.sh --matrix [ENTRY...]   other versions; see launch/matrix.sh
 set -euo pipefail
@@ -21,6 +22,11 @@ main() {
     elif [[ ${1:-} == --gpu ]]; then
         bash "$launch/setup.sh" --horovod --test
         set -- -m gpu tests/gpu "${@:2}"
+    elif [[ ${1:-} == --chaos ]]; then
+        bash "$launch/setup.sh" --horovod --test
+        use_venv
+        cd "$top/tests"
+        exec python -m chaos "${@:2}"
     else
         bash "$launch/setup.sh" --horovod --test
         install_chromium

@@ -116,6 +116,8 @@ class Watch:
 
     def busy(self) -> list[int]:
         """Returns the ranks that have yet to come; empty if one of them does not compute."""
+        if None in self._signs.values():
+            return []
         needed = BUSY_CORES * self.seconds
         signs = self._pulse.ask()
         busy = []
@@ -123,8 +125,8 @@ class Watch:
             before = self._signs.get(rank)
             if sign is None or before is None:
                 return []
+            if sign.step != self._step and sign.computed - before.computed < needed:
+                return []
             if sign.step != self._step:
-                if sign.computed - before.computed < needed:
-                    return []
                 busy.append(rank)
         return busy

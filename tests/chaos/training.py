@@ -208,5 +208,6 @@ except BaseException as error:
     raise
 finally:
     threads = [thread.name for thread in threading.enumerate() if thread.name[:8] == "disteval"]
+    threads = [name for name in threads if name != "disteval-pulse"]  # one, as long as the process
     notes |= {"warnings": warnings, "threads": threads, "pid": os.getpid()}
     (DIRECTORY / f"rank-{backend.rank}.json").write_text(json.dumps(notes))
