@@ -1,6 +1,7 @@
-"""Trains while the disk of W&B's folders fills up and is emptied again.
+"""Trains while the disk of W&B's folders fails for some epochs, and then works again.
 
-Arguments: a folder on that disk, and `on_log_error`. Prints what became of each version as JSON.
+Arguments: a folder on that disk; `on_log_error`; and how it fails: `full`, `read-only` or `removed`
+(the folders of W&B are). Prints what became of each version as JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import contextlib
 import json
 import logging
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,8 +21,8 @@ import wandb
 
 import disteval
 
-DISK, ON_LOG_ERROR = Path(sys.argv[1]), sys.argv[2]
-EPOCHS, FULL, EMPTIED = 8, 2, 5
+DISK, ON_LOG_ERROR, HOW = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+EPOCHS, FAILS, WORKS = 8, 2, 5
 SAMPLES = 100
 keras = tf.keras
 random = np.random.default_rng(0)
@@ -29,16 +32,34 @@ warnings: list[str] = []
 
 
 class Disk(keras.callbacks.Callback):
-    """Fills the disk before an evaluation, and empties it before a later one."""
+    """Breaks the disk before an evaluation, and repairs it before a later one."""
 
     def on_epoch_end(self, epoch, logs=None):
-        filler = DISK / "filler"
-        if epoch == FULL:
-            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-                while file.write(bytes(4096)):
-                    pass
-        elif epoch == EMPTIED:
-            filler.unlink()
+        if epoch == FAILS:
+            fail()
+        elif epoch == WORKS:
+            work()
+
+
+def fail() -> None:
+    if HOW == "full":
+        with (DISK / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+    elif HOW == "read-only":
+        # Over the disk itself, on which W&B's service has files open to write.
+        subprocess.run(["mount", "--bind", DISK, DISK], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", DISK], check=True)
+    else:
+        for folder in (DISK / "artifacts/staging", *(DISK / "tmp").glob("*wandb-media")):
+            shutil.rmtree(folder)
+
+
+def work() -> None:
+    if HOW == "full":
+        (DISK / "filler").unlink(missing_ok=True)
+    elif HOW == "read-only":
+        subprocess.run(["umount", DISK], check=True)
 
 
 class Keep(logging.Handler):
