@@ -75,8 +75,8 @@ def logs_are_equal(schedule: Schedule, outcome: Outcome) -> Iterator[str]:
     for rank, rows in logs.items():
         if rows[:epochs] != next(iter(logs.values()))[:epochs]:
             yield f"rank {rank}: {rows}"
-        if not fatal(schedule, outcome) and bool(rows and rows[-1]) != schedule.validate:
-            yield f"rank {rank} has {rows[-1:]} of validation"
+        if not fatal(schedule, outcome) and any(rows) != schedule.validate:
+            yield f"rank {rank} has {rows} of validation"
 
 
 def versions_are_there(schedule: Schedule, outcome: Outcome) -> Iterator[str]:

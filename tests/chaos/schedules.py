@@ -95,7 +95,7 @@ class Schedule:
     @property
     def size(self) -> int:
         """The number of processes."""
-        return self.engine[1] if self.engine[0] in ("horovod", "multiworker") else 1
+        return _size(self.engine)
 
     @property
     def needs_disk(self) -> bool:
@@ -106,12 +106,11 @@ def draw(seed: int) -> Schedule:
     """Returns the schedule of a seed."""
     chance = random.Random(seed)
     engine = chance.choice(ENGINES)
-    size = engine[1] if engine[0] in ("horovod", "multiworker") else 1
     data = chance.choice(DATA)
     evaluations = chance.randint(3, 12)
     faults: list[Fault] = []
     for _ in range(chance.randint(1, 3)):
-        faults += _draw_fault(chance, size, data, evaluations)
+        faults += _draw_fault(chance, engine, data, evaluations)
     return Schedule(
         seed=seed,
         engine=engine,
@@ -128,13 +127,17 @@ def draw(seed: int) -> Schedule:
     )
 
 
+def _size(engine: Launch) -> int:
+    return engine[1] if engine[0] in ("horovod", "multiworker") else 1
+
+
 def _fills(faults: list[Fault]) -> bool:
     return any(fault.kind == "fill" for fault in faults)
 
 
-def _draw_fault(chance: random.Random, size: int, data: str, evaluations: int) -> list[Fault]:
+def _draw_fault(chance: random.Random, engine: Launch, data: str, evaluations: int) -> list[Fault]:
     """Returns a fault, and what ends it if it has an end of its own."""
-    rank = chance.randrange(size)
+    rank = chance.randrange(_size(engine))
     kind = chance.choice(
         ("kill", "stop", "stop", "raise", "interrupt", "server", "server", "server", "fill",
          "clock", "slow")
@@ -157,5 +160,9 @@ def _draw_fault(chance: random.Random, size: int, data: str, evaluations: int) -
         places.append(HOOK)
     event = chance.choice(places)
     number = chance.randrange(evaluations * (1 if event in ("epoch end", HOOK) else 3))
-    amount = {"stop": chance.uniform(0.1, 8), "clock": chance.choice((-7200.0, 7200.0))}.get(kind)
+    # TensorFlow itself gives workers up that are stopped for longer.
+    longest = 2 if engine[0] == "multiworker" else 8
+    amount = {"stop": chance.uniform(0.1, longest), "clock": chance.choice((-7200.0, 7200.0))}.get(
+        kind
+    )
     return [Fault(kind, event, number, rank, amount)]
