@@ -56,7 +56,7 @@ if not args.resume:
         key = netrc.netrc(login).hosts.popitem()[1][2]
         processes = psutil.process_iter(["cmdline"])
         command_lines = [" ".join(process.info["cmdline"] or []) for process in processes]
-        assert any("log_beside.py" in line for line in command_lines)
+        assert any("multiproc.forking" in line for line in command_lines), "those of the ranks"
         assert not [line for line in command_lines if key in line]
 fit(OwnAliases(ROWS), 6, batch_size=10, initial_epoch=5)
 if chief:
