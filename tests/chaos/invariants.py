@@ -26,6 +26,11 @@ LOST = r"a peer is gone|peer was killed|no answer in|has been shut down|Connecti
 
 def broken(schedule: Schedule, outcome: Outcome) -> list[str]:
     """Returns a line for each invariant that does not hold."""
+    if schedule.engine[0] == "elastic":
+        checks: tuple[Invariant, ...] = (every_epoch_is_there, aliases_are_right)
+        return [
+            f"{check.__name__}: {line}" for check in checks for line in check(schedule, outcome)
+        ]
     checks = (
         ranks_end, errors_name_the_fault, nothing_is_left, logs_are_equal, versions_are_there,
         tables_are_right, aliases_are_right, no_row_is_there_twice,
@@ -118,6 +123,17 @@ def tables_are_right(schedule: Schedule, outcome: Outcome) -> Iterator[str]:
             found = np.array([row[1:] for row in rows])
             if not np.allclose(found, x @ kernel + bias, rtol=1e-4, atol=1e-5):
                 yield f"{name} does not have the predictions of its model"
+
+
+def every_epoch_is_there(schedule: Schedule, outcome: Outcome) -> Iterator[str]:
+    """An elastic job ends well, and has a whole version of each epoch, whoever was chief."""
+    expected = {f"epoch_{epoch}" for epoch in range(schedule.evaluations)}
+    if set(outcome.tables) != expected:
+        yield f"the versions are {sorted(outcome.tables)} of {schedule.evaluations}"
+    for name, rows in outcome.tables.items():
+        if [row[1] for row in rows] != list(range(schedule.samples)):
+            yield f"{name} has the rows {[row[1] for row in rows]}"
+    yield from outcome.unsent
 
 
 def aliases_are_right(schedule: Schedule, outcome: Outcome) -> Iterator[str]:

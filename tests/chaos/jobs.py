@@ -15,12 +15,15 @@ from typing import Any
 import psutil
 
 from chaos.schedules import Schedule
+from multiproc.launching import launch
 from multiproc.running import BIN, TESTS, run
 from wandb_backend.fixture import WandbBackend
 
 # Far more than any job takes; whoever reaches it hangs.
 BOUND_SECONDS = 240
 DISK_BYTES = 3_000_000
+# Three hosts for Horovod, since it uses a host no more on which a rank failed.
+HOSTS = "#!/bin/sh\nprintf 'localhost:1\\n127.0.0.1:1\\n127.1:1\\n'\n"
 # W&B's own first wait is 2 s, and it tries for a day.
 RETRIES = {
     f"WANDB__{what}_RETRY_{which}": value
@@ -78,13 +81,8 @@ def _run(schedule: Schedule, directory: Path, disk: Path, backend: WandbBackend)
         env |= dict.fromkeys(names, str(disk))
     own = {"CHAOS_SERVER": backend.url, "TMPDIR": str(temporary), "DISTEVAL_TEST_GRACE": "60"}
     before = set(psutil.pids())
-    done = run(
-        TESTS / "chaos" / "training.py",
-        *(schedule.to_json(), notes, disk),
-        launch=schedule.engine,
-        env=env | own,
-        timeout=BOUND_SECONDS,
-    )
+    start = _start_elastic if schedule.engine[0] == "elastic" else _start
+    done = start(schedule, notes, disk, env | own)
     left = _processes(str(directory), before) + sorted(map(str, temporary.rglob("*")))
     backend.faults()
     (disk / "filler").unlink(missing_ok=True)
@@ -103,6 +101,36 @@ def _run(schedule: Schedule, directory: Path, disk: Path, backend: WandbBackend)
         left=left,
         unsent=sorted(map(str, Path(env["WANDB_DIR"]).rglob("disteval/*/*/package.json"))),
     )
+
+
+def _start(
+    schedule: Schedule, notes: Path, disk: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return run(
+        TESTS / "chaos" / "training.py",
+        *(schedule.to_json(), notes, disk),
+        launch=schedule.engine,
+        env=env,
+        timeout=BOUND_SECONDS,
+    )
+
+
+def _start_elastic(
+    schedule: Schedule, notes: Path, disk: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    discovery = notes.parent / "hosts.sh"
+    discovery.write_text(HOSTS)
+    discovery.chmod(0o755)
+    output = launch(
+        "horovod.sh",
+        *("-np", "3", "--min-np", "1", "--max-np", "3", "--network-interfaces", "lo"),
+        *("--host-discovery-script", discovery, "--gloo-timeout-seconds", "10"),
+        *("--script", TESTS / "chaos" / "elastic.py", "--", schedule.to_json(), notes),
+        *("--epochs", str(schedule.evaluations), "--samples", str(schedule.samples)),
+        env=env | {"PYTHONPATH": f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        timeout=BOUND_SECONDS,
+    )
+    return subprocess.CompletedProcess([], 0, output)
 
 
 def _send(schedule: Schedule, directory: Path, env: dict[str, str]) -> str:

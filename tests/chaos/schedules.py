@@ -28,8 +28,10 @@ SERVER = (
 )
 ENGINES: tuple[Launch, ...] = (
     ("single", 1), ("mirrored", 2), ("horovod", 2), ("horovod", 3), ("horovod", 4),
-    ("multiworker", 2),
+    ("multiworker", 2), ("elastic", 3),
 )  # fmt: skip
+# An elastic job takes several times as long as any other.
+WEIGHTS = (4, 4, 4, 4, 4, 4, 1)
 DATA = ("arrays", "dataset", "py_dataset", "function", "sharded")
 
 
@@ -105,7 +107,9 @@ class Schedule:
 def draw(seed: int) -> Schedule:
     """Returns the schedule of a seed."""
     chance = random.Random(seed)
-    engine = chance.choice(ENGINES)
+    (engine,) = chance.choices(ENGINES, WEIGHTS)
+    if engine[0] == "elastic":
+        return _draw_elastic(chance, seed, engine)
     data = chance.choice(DATA)
     evaluations = chance.randint(3, 12)
     faults: list[Fault] = []
@@ -127,8 +131,33 @@ def draw(seed: int) -> Schedule:
     )
 
 
+def _draw_elastic(chance: random.Random, seed: int, engine: Launch) -> Schedule:
+    """Returns a schedule in which one rank or two are lost, and W&B may fail."""
+    evaluations = chance.randint(3, 5)
+    lost = chance.sample(range(engine[1]), chance.randint(1, 2))
+    events = [chance.choice(TRAINING) for _ in lost]
+    faults = [
+        Fault("kill", event, chance.randrange(2 if event == "epoch end" else 20), rank)
+        for rank, event in zip(lost, events, strict=True)
+    ]
+    if chance.random() < 0.5:
+        faults.append(_draw_server_fault(chance, evaluations))
+    return Schedule(
+        seed, engine, "arrays", samples=40, batch_size=32, evaluations=evaluations,
+        log_freq="epoch", asynchronous=True, validate=True, mode="online", faults=tuple(faults),
+    )  # fmt: skip
+
+
+def _draw_server_fault(chance: random.Random, evaluations: int) -> Fault:
+    plan = dict(chance.choice(SERVER))
+    for name, value in plan.items():
+        if value == 0:
+            plan[name] = chance.uniform(0.05, 0.5) if name == "delay" else chance.randint(1, 20)
+    return Fault("server", "epoch end", chance.randrange(evaluations), plan=plan)
+
+
 def _size(engine: Launch) -> int:
-    return engine[1] if engine[0] in ("horovod", "multiworker") else 1
+    return engine[1] if engine[0] in ("horovod", "multiworker", "elastic") else 1
 
 
 def _fills(faults: list[Fault]) -> bool:
@@ -147,12 +176,7 @@ def _draw_fault(chance: random.Random, engine: Launch, data: str, evaluations: i
         last = chance.randint(first + 1, evaluations)
         return [Fault("fill", "epoch end", first), Fault("empty", "epoch end", last)]
     if kind == "server":
-        plan = dict(chance.choice(SERVER))
-        for name, value in plan.items():
-            if value == 0:
-                plan[name] = chance.uniform(0.05, 0.5) if name == "delay" else chance.randint(1, 20)
-        event = "epoch end"
-        return [Fault(kind, event, chance.randrange(evaluations), plan=plan)]
+        return [_draw_server_fault(chance, evaluations)]
     places = [*TRAINING, INFERENCE]
     if data != "arrays":
         places.append(READING)

@@ -18,7 +18,7 @@ def test_a_seed_gives_the_same_schedule_each_time() -> None:
     assert schedules == [draw(seed) for seed in range(500)]
     assert schedules == [Schedule.from_json(schedule.to_json()) for schedule in schedules]
     # Everything that can be drawn is drawn.
-    assert len({schedule.engine for schedule in schedules}) == 6
+    assert len({schedule.engine for schedule in schedules}) == 7
     assert len({schedule.data for schedule in schedules}) == 5
     kinds = {fault.kind for schedule in schedules for fault in schedule.faults}
     assert kinds == {*FATAL, "stop", "clock", "slow", "server", "fill", "empty"}
