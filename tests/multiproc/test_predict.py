@@ -13,7 +13,6 @@ LAUNCHES: list[Launch] = [
     ("mirrored", 4),
     ("horovodrun", 2),
     ("horovod", 3),
-    ("horovod", 4),
 ]
 
 
