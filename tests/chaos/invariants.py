@@ -26,15 +26,14 @@ LOST = r"a peer is gone|peer was killed|no answer in|has been shut down|Connecti
 
 def broken(schedule: Schedule, outcome: Outcome) -> list[str]:
     """Returns a line for each invariant that does not hold."""
+    checks: list[Invariant] = [aliases_are_right, no_row_is_there_twice]
     if schedule.engine[0] == "elastic":
-        checks: tuple[Invariant, ...] = (every_epoch_is_there, aliases_are_right)
-        return [
-            f"{check.__name__}: {line}" for check in checks for line in check(schedule, outcome)
-        ]
-    checks = (
-        ranks_end, errors_name_the_fault, nothing_is_left, logs_are_equal, versions_are_there,
-        tables_are_right, aliases_are_right, no_row_is_there_twice,
-    )  # fmt: skip
+        checks.append(every_epoch_is_there)
+    else:
+        checks += [
+            ranks_end, errors_name_the_fault, nothing_is_left, logs_are_equal, versions_are_there,
+            tables_are_right,
+        ]  # fmt: skip
     return [f"{check.__name__}: {line}" for check in checks for line in check(schedule, outcome)]
 
 
