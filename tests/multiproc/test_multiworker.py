@@ -12,7 +12,7 @@ from multiproc.test_tables import read, without_scores
 from wandb_backend.fixture import WandbBackend
 
 # From the fault to the error. A worker that has left may be missed only once another has ended.
-SECONDS = {"raises": 10, "killed": 20, "stopped": 20}
+SECONDS = {"raises": 30, "killed": 40, "stopped": 40}
 
 
 def test_predictions_are_those_of_model_predict() -> None:

@@ -21,7 +21,7 @@ MATRIX = [pytest.param(case, where, id=f"{case.name}-{where[0]}-{where[1]}")
 
 # From an error that nobody handles to the end of its process. With a rank that is stopped, Horovod
 # waits 10 s more (HOROVOD_GLOO_TIMEOUT_SECONDS, 30 by default).
-EXIT_SECONDS = 60
+EXIT_SECONDS = 90
 
 Outcomes = dict[tuple[str, str, int], list[dict[str, Any]]]
 
