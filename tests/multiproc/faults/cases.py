@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from multiproc.faults.found import lines as found_lines
 from multiproc.running import Launch
 
 ONE: Launch = ("single", 1)
@@ -278,7 +279,7 @@ def table() -> str:
             f"{case.within:g} s",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *found_lines(), ""])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from multiproc.faults.cases import CASES, Case, expected, table
+from multiproc.faults.found import FOUND
 from multiproc.running import SCRIPTS, Launch, check, run
 
 HERE = Path(__file__).parent
@@ -59,6 +60,12 @@ def test_every_rank_ends(case: Case, launch: Launch, outcomes: Outcomes) -> None
 def test_the_table_in_the_readme_is_that_of_the_cases() -> None:
     readme = (HERE / "README.md").read_text()
     assert readme == table(), "python -m multiproc.faults.cases > multiproc/faults/README.md"
+
+
+@pytest.mark.parametrize("test", [test for _, _, test in FOUND])
+def test_what_was_found_is_tested(test: str) -> None:
+    path, _, name = test.partition("::")
+    assert f"\ndef {name}(" in (HERE.parents[1] / path).read_text()
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSTOP])
