@@ -15,7 +15,7 @@ import wandb
 from disteval.errors import DataError, DistEvalError
 from disteval.tables import wandb_private
 from disteval.tables.best import Monitor
-from disteval.tables.disk import drop_staged, size_of
+from disteval.tables.disk import check_offline_log, drop_staged, size_of
 from disteval.tables.packages import MOVING
 from disteval.tables.uploads import Uploads
 from disteval.tables.wandb_private import ArtifactManifestEntry, media_dir, staging_dir
@@ -243,6 +243,7 @@ class TableLog:
             if self._uploads is None:
                 self._uploads = Uploads(self.run, self._uploader, self._keep_local)
             return self._uploads.add(artifact, aliases, **references)
+        check_offline_log(self.run)
         self._try(artifact.name, lambda: self.run.log_artifact(artifact, aliases=aliases))
         return ""
 

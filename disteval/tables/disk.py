@@ -45,3 +45,21 @@ def drop_staged(artifact: wandb.Artifact) -> None:
         if entry.local_path is not None and Path(entry.local_path).is_relative_to(staging):
             with contextlib.suppress(OSError):
                 Path(entry.local_path).unlink()
+
+
+def check_offline_log(run: wandb.Run) -> None:
+    """Raises if W&B's service cannot write an offline run any more.
+
+    Once a write has failed, the service writes nothing more to the file, not even when there is
+    space again. It says so only in a log of its own.
+
+    Raises:
+        OSError: With what the service says.
+    """
+    path = Path(run.settings.sync_file)
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        lines = Path(run.settings.log_internal).read_text(errors="replace").splitlines()
+    for line in lines:
+        if '"ERROR"' in line and path.name in line:
+            raise OSError(f"W&B's service has stopped to write {path}: {line[:300]}")
