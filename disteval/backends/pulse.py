@@ -67,13 +67,13 @@ class Pulse:
             ).start()
 
     def _answer(self, server: socket.socket) -> None:
-        # An error ends the thread, for instance that of a process with too many open files. The rank
-        # then gives no sign of life, and is silent to the others.
-        while True:
-            connection, _ = server.accept()
-            sign = Sign(self.step, time.process_time())
-            with connection, contextlib.suppress(OSError):  # the other has hung up
-                connection.sendall(json.dumps(dataclasses.asdict(sign)).encode())
+        # A process with too many open files gives no more signs of life: it is then a silent one.
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                sign = Sign(self.step, time.process_time())
+                with connection, contextlib.suppress(OSError):  # the other has hung up
+                    connection.sendall(json.dumps(dataclasses.asdict(sign)).encode())
 
     def ask(self) -> dict[int, Sign | None]:
         """Returns the answer of each other rank; `None` for one that does not answer."""
