@@ -64,7 +64,7 @@ install_chromium() {
     fi
 }
 
-# Coverage also counts the ranks, because most of the package runs in these separate processes.
+# Coverage also counts the ranks of some tests, which are processes of their own.
 test_with_coverage() {
     COVERAGE_FOLDER=$(mktemp -d)
     export COVERAGE_FOLDER
