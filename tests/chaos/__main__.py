@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from chaos.invariants import broken
@@ -25,19 +26,23 @@ def main() -> int:
     parser.add_argument("seconds", type=float, nargs="?", default=600)
     parser.add_argument("--seed", type=int, help="run only this one")
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
     counts: collections.Counter[str] = collections.Counter()
     failed = []
-    while args.seed is not None or time.monotonic() < end:
-        schedule = draw(random.randrange(10**6) if args.seed is None else args.seed)
+    for seed in seeds(args.seconds) if args.seed is None else [args.seed]:
+        schedule = draw(seed)
         if schedule.needs_disk and not can_mount():
-            continue
-        if not run_and_check(schedule, counts):
-            failed.append(schedule.seed)
-        if args.seed is not None:
-            break
+            print(f"seed {seed} is left out: mounting a small disk needs root")
+        elif not run_and_check(schedule, counts):
+            failed.append(seed)
     print(dict(counts), f"failed: {failed}", flush=True)
     return bool(failed)
+
+
+def seeds(seconds: float) -> Iterator[int]:
+    """Yields random seeds for so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield random.randrange(10**6)
 
 
 def run_and_check(schedule: Schedule, counts: collections.Counter[str]) -> bool:
@@ -48,14 +53,15 @@ def run_and_check(schedule: Schedule, counts: collections.Counter[str]) -> bool:
     try:
         outcome = run_job(schedule, directory)
     except AssertionError as error:
-        lines, output, fired = [str(error)], "", set()
+        outcome, lines = None, [str(error)]
     else:
-        lines, output, fired = broken(schedule, outcome), outcome.output, outcome.fired
+        lines = broken(schedule, outcome)
+    fired = outcome.fired if outcome else set()
     counts.update(["jobs", *(schedule.faults[index].kind for index in fired)])
     seconds = time.monotonic() - started
     print(f"  {seconds:.0f} s, fired: {sorted(fired)}", *lines, sep="\n    ", flush=True)
     if lines:
-        (directory / "output").write_text(output)
+        (directory / "output").write_text(outcome.output if outcome else "")
         print(f"  see {directory}", flush=True)
         return False
     shutil.rmtree(directory)
