@@ -18,6 +18,21 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000
 hypothesis.settings.load_profile("repeat")
 
 
+# Together with the unit tests, these tests of several processes run nearly all of the package.
+# Measuring makes a process take half as long again, so that those of all others are not measured.
+MEASURED = {f"multiproc.test_{name}" for name in ("logging", "multiworker", "predict", "tables")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def measure_coverage(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keeps the processes of some tests from measuring coverage."""
+    name = request.module.__name__
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if name.startswith(("multiproc.", "chaos.")) and name not in MEASURED:
+            monkeypatch.delenv("COVERAGE_FOLDER", raising=False)
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips the tests that need GPUs on a machine without any."""
     if not expected_gpus():

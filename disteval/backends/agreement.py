@@ -134,7 +134,7 @@ class PeerAgreement(Agreement):
             elif waited > self._timeout and watch.seconds > self._timeout / 2:
                 busy = watch.busy() if waited < PATIENCE * self._timeout else []
                 if not busy and not self._concluded.is_set():
-                    raise self._silence(waited, error)
+                    self._raise_silence(waited, error)
                 if busy and not has_warned:
                     has_warned = True
                     logger.warning(
@@ -144,18 +144,15 @@ class PeerAgreement(Agreement):
                     )  # fmt: skip
                 watch = Watch(self._pulse, self._status.step)
 
-    def _silence(self, waited: float, error: BaseException | None) -> BaseException:
-        """Returns what to raise because a rank is silent."""
+    def _raise_silence(self, waited: float, error: BaseException | None) -> None:
         _raise_interrupt(error)
-        silence = errors.ReplicaError(
+        raise errors.ReplicaError(
             f"no answer in {self._status.step} for {waited:.0f} s (timeout="
             f"{self._timeout:g}). {self._whereabouts.missing(self._status.step)} A silent "
             "rank most likely has no such callback: construct it on every rank, and pass "
             "it to `fit` there. Other causes: the rank was killed or stopped, or has left "
             "training."
-        )
-        silence.__cause__ = error
-        return silence
+        ) from error
 
     def _beat(self) -> None:
         try:

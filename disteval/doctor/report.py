@@ -142,7 +142,7 @@ def has_login() -> bool:
 
     try:
         return wandb.login(prompt=False, verify=False)
-    except TypeError:  # W&B before 0.31
+    except TypeError:  # older releases of W&B have no `prompt`
         return bool(wandb.api.api_key)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import wandb
 
-from disteval.tables.wandb_private import media_dir, staging_dir
+from disteval.tables.wandb_private import media_dir, offline_failure, staging_dir
 
 # No space, no quota left, and a file system that has become read-only.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -56,10 +56,6 @@ def check_offline_log(run: wandb.Run) -> None:
     Raises:
         OSError: With what the service says.
     """
-    path = Path(run.settings.sync_file)
-    lines: list[str] = []
-    with contextlib.suppress(OSError):
-        lines = Path(run.settings.log_internal).read_text(errors="replace").splitlines()
-    for line in lines:
-        if '"ERROR"' in line and path.name in line:
-            raise OSError(f"W&B's service has stopped to write {path}: {line[:300]}")
+    if (failure := offline_failure(run)) is not None:
+        path = run.settings.sync_file
+        raise OSError(f"W&B's service has stopped to write {path}: {failure[:300]}")

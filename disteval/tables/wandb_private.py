@@ -5,6 +5,7 @@ W&B may change these in any release: `tests/unit/tables/test_wandb_private.py` t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,18 @@ def forget_instance(artifact: wandb.Artifact) -> None:
 def on_teardown(run: wandb.Run, function: Callable[[], None]) -> None:
     """Calls a function before a run finishes, for which W&B has no public hook."""
     run._teardown_hooks.append(TeardownHook(function, TeardownStage.EARLY))
+
+
+def offline_failure(run: wandb.Run) -> str | None:
+    """Returns the line in which W&B's service says that it cannot write the file of a run.
+
+    The service says so nowhere else, and the format of its own log is private.
+    """
+    name = Path(run.settings.sync_file).name
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        lines = Path(run.settings.log_internal).read_text(errors="replace").splitlines()
+    return next((line for line in lines if '"ERROR"' in line and name in line), None)
 
 
 def media_dir() -> Path:

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chaos.invariants import broken
-from chaos.jobs import can_mount, run_job
+from chaos.jobs import run_job
 from chaos.schedules import Schedule, draw
+from multiproc.disks import can_mount
 
 
 def main() -> int:

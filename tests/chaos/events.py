@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from chaos.schedules import INFERENCE, Fault
+from multiproc.disks import empty, fill
 
 # What a batch takes longer on a rank that has become slow; ten times as long as without.
 SLOW_SECONDS = 0.05
@@ -51,12 +51,9 @@ class Events:
         for index, fault in self._faults.items():
             if (fault.event, fault.number) == (event, number):
                 (self._directory / f"fired-{index}").touch()
-                self._act(fault)
+                getattr(self, f"_{fault.kind}")(fault)
         if self._is_slow and event == INFERENCE:
             time.sleep(SLOW_SECONDS)
-
-    def _act(self, fault: Fault) -> None:
-        getattr(self, f"_{fault.kind}")(fault)
 
     def _kill(self, fault: Fault) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -87,13 +84,8 @@ class Events:
 
     def _fill(self, fault: Fault) -> None:
         assert self._disk is not None
-        with (
-            contextlib.suppress(OSError),
-            (self._disk / "filler").open("wb", buffering=0) as file,
-        ):
-            while file.write(bytes(4096)):
-                pass
+        fill(self._disk)
 
     def _empty(self, fault: Fault) -> None:
         assert self._disk is not None
-        (self._disk / "filler").unlink(missing_ok=True)
+        empty(self._disk)

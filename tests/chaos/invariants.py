@@ -14,11 +14,7 @@ from chaos.schedules import FATAL, Schedule
 Invariant = Callable[[Schedule, Outcome], Iterator[str]]
 
 # What the error of a rank says of a fault, on the rank itself or on another.
-NAMES = {
-    "raise": "planted fault",
-    "interrupt": "KeyboardInterrupt",
-    "kill": "",
-}
+NAMES = {"raise": "planted fault", "interrupt": "KeyboardInterrupt"}
 # What a rank sees of another that has ended in the middle of a collective, also in the user's own
 # training.
 LOST = r"a peer is gone|peer was killed|no answer in|has been shut down|Connection|heartbeat|Socket"
@@ -43,11 +39,8 @@ def fatal(schedule: Schedule, outcome: Outcome) -> set[str]:
 
 
 def ranks_end(schedule: Schedule, outcome: Outcome) -> Iterator[str]:
-    killed = {
-        schedule.faults[index].rank
-        for index in outcome.fired
-        if schedule.faults[index].kind == "kill"
-    }
+    fired = [schedule.faults[index] for index in outcome.fired]
+    killed = {fault.rank for fault in fired if fault.kind == "kill"}
     for rank in set(range(schedule.size)) - set(outcome.notes) - killed:
         yield f"rank {rank} has neither finished nor failed"
     is_well = outcome.status == 0
@@ -56,8 +49,8 @@ def ranks_end(schedule: Schedule, outcome: Outcome) -> Iterator[str]:
 
 
 def errors_name_the_fault(schedule: Schedule, outcome: Outcome) -> Iterator[str]:
-    kinds = fatal(schedule, outcome)
-    pattern = "|".join([LOST, *filter(None, (NAMES[kind] for kind in kinds))])
+    kinds = fatal(schedule, outcome) & NAMES.keys()
+    pattern = "|".join([LOST, *(NAMES[kind] for kind in kinds)])
     for rank, notes in outcome.notes.items():
         if notes["error"] is not None and not re.search(pattern, notes["error"]):
             yield f"rank {rank}: {notes['error']}"

@@ -8,13 +8,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from chaos.schedules import Schedule
+from multiproc.disks import empty, small_disk
+from multiproc.jobs import GRACE
 from multiproc.launching import launch
 from multiproc.running import BIN, TESTS, run
 from wandb_backend.fixture import WandbBackend
@@ -56,16 +57,14 @@ class Outcome:
     unsent: list[str]
 
 
-def can_mount() -> bool:
-    """Returns whether this process may mount a small disk."""
-    return os.geteuid() == 0
-
-
 def run_job(schedule: Schedule, directory: Path) -> Outcome:
     """Runs a job in an empty directory, uploads what it has left, and returns what is there."""
     backend = WandbBackend(directory / "wandb")
     try:
-        with _disk(directory / "disk", schedule.needs_disk) as disk:
+        disk = directory / "disk"
+        if not schedule.needs_disk:
+            return _run(schedule, directory, disk, backend)
+        with small_disk(disk, DISK_BYTES):
             return _run(schedule, directory, disk, backend)
     finally:
         backend.stop()
@@ -79,13 +78,13 @@ def _run(schedule: Schedule, directory: Path, disk: Path, backend: WandbBackend)
     if schedule.needs_disk:
         names = ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_ARTIFACT_DIR")
         env |= dict.fromkeys(names, str(disk))
-    own = {"CHAOS_SERVER": backend.url, "TMPDIR": str(temporary), "DISTEVAL_TEST_GRACE": "60"}
+    own = {"CHAOS_SERVER": backend.url, "TMPDIR": str(temporary), GRACE: "60"}
     before = set(psutil.pids())
     start = _start_elastic if schedule.engine[0] == "elastic" else _start
     done = start(schedule, notes, disk, env | own)
     left = _processes(str(directory), before) + sorted(map(str, temporary.rglob("*")))
     backend.faults()
-    (disk / "filler").unlink(missing_ok=True)
+    empty(disk)
     output = done.stdout + _send(schedule, Path(env["WANDB_DIR"]), os.environ | env)
     state = backend.state()
     return Outcome(
@@ -168,18 +167,3 @@ def _processes(directory: str, before: set[int]) -> list[str]:
             if process.pid not in before and is_of_job:
                 left.append(" ".join(process.cmdline()))
     return left
-
-
-@contextlib.contextmanager
-def _disk(folder: Path, is_small: bool) -> Iterator[Path]:
-    """Makes a folder; if it is to be filled, on a small disk of its own."""
-    folder.mkdir()
-    if not is_small:
-        yield folder
-        return
-    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    subprocess.run(["mount", *options], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)

@@ -15,7 +15,7 @@ INFERENCE = "inference"
 HOOK = "hook"
 # Kinds of faults after which the training of a rank cannot go on.
 FATAL = ("kill", "raise", "interrupt")
-# What W&B does to requests, as plans of `wandb_backend.faults`; `{n}` is how many.
+# What W&B does to requests, as plans of `wandb_backend.faults`; for 0 a number is drawn.
 SERVER = (
     {"fail_first": 0, "status": 500},
     {"fail_first": 0, "status": 401},
@@ -101,7 +101,7 @@ class Schedule:
 
     @property
     def needs_disk(self) -> bool:
-        return any(fault.kind == "fill" for fault in self.faults)
+        return _fills(self.faults)
 
 
 def draw(seed: int) -> Schedule:
@@ -125,8 +125,8 @@ def draw(seed: int) -> Schedule:
         log_freq=chance.choice(("epoch", "epoch", 3)),
         asynchronous=chance.random() < 0.7,
         validate=chance.random() < 0.7,
-        # A full disk ends W&B's own log of an offline run.
-        mode="online" if chance.random() < 0.8 or _fills(faults) else "offline",
+        # A full disk ends W&B's own log of an offline run for good.
+        mode="online" if chance.random() < 0.8 or _fills(tuple(faults)) else "offline",
         faults=tuple(faults),
     )
 
@@ -160,7 +160,7 @@ def _size(engine: Launch) -> int:
     return engine[1] if engine[0] in ("horovod", "multiworker", "elastic") else 1
 
 
-def _fills(faults: list[Fault]) -> bool:
+def _fills(faults: tuple[Fault, ...]) -> bool:
     return any(fault.kind == "fill" for fault in faults)
 
 
@@ -186,7 +186,5 @@ def _draw_fault(chance: random.Random, engine: Launch, data: str, evaluations: i
     number = chance.randrange(evaluations * (1 if event in ("epoch end", HOOK) else 3))
     # TensorFlow itself gives workers up that are stopped for longer.
     longest = 2 if engine[0] == "multiworker" else 8
-    amount = {"stop": chance.uniform(0.1, longest), "clock": chance.choice((-7200.0, 7200.0))}.get(
-        kind
-    )
-    return [Fault(kind, event, number, rank, amount)]
+    amounts = {"stop": chance.uniform(0.1, longest), "clock": chance.choice((-7200.0, 7200.0))}
+    return [Fault(kind, event, number, rank, amounts.get(kind))]

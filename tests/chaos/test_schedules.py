@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from chaos.invariants import broken
-from chaos.jobs import can_mount, run_job
+from chaos.jobs import run_job
 from chaos.schedules import FATAL, Schedule, draw
+from multiproc.disks import can_mount
 
 SEEDS = [*range(12)]
 

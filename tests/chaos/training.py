@@ -6,8 +6,6 @@ Arguments: the schedule as JSON, a directory for notes, and the folder of the di
 from __future__ import annotations
 
 import json
-import logging
-import os
 import sys
 import threading
 from pathlib import Path
@@ -21,6 +19,8 @@ import disteval
 import replicas
 from chaos.events import Events
 from chaos.schedules import HOOK, INFERENCE, READING, Schedule
+from messages import Messages
+from replicas_model import Averaged
 
 SCHEDULE = Schedule.from_json(sys.argv[1])
 DIRECTORY, DISK = Path(sys.argv[2]), Path(sys.argv[3])
@@ -35,7 +35,6 @@ TRAIN = random.normal(size=(BATCHES * BATCH_SIZE, 6)).astype(np.float32)
 strategy = replicas.start()
 backend = disteval.get_backend(replicas.BACKEND)
 events = Events(SCHEDULE.faults, backend.rank, DIRECTORY, DISK)
-warnings: list[str] = []
 
 
 class Eval(disteval.DistEvalCallback):
@@ -97,26 +96,6 @@ class Note(keras.callbacks.Callback):
             self.versions.append({"name": name, "weights": weights, "metrics": metrics})
 
 
-class Warnings(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        warnings.append(record.getMessage())
-
-
-class Averaging(keras.Model):
-    """Averages the gradients of all Horovod ranks."""
-
-    def train_step(self, data):
-        import horovod.tensorflow as hvd
-
-        x, y = data
-        with hvd.DistributedGradientTape(tf.GradientTape()) as tape:
-            loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
-        variables = [getattr(v, "value", v) for v in self.trainable_variables]
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return {"loss": loss}
-
-
 def read(index: Any) -> tuple[np.ndarray, np.ndarray]:
     events.happen(READING)
     return X[index], Y[index]
@@ -129,8 +108,8 @@ def read_tensors(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return x, y
 
 
-class Batches(keras.utils.Sequence if hasattr(keras.utils, "Sequence") else object):
-    """The data as a `PyDataset`, which Keras 2 calls `Sequence`."""
+class Batches(keras.utils.Sequence):
+    """The data as a `PyDataset`, by the name that Keras 2 has for it, too."""
 
     def __len__(self):
         return -(-len(X) // SCHEDULE.batch_size)
@@ -162,7 +141,7 @@ def build_model() -> Any:
     keras.utils.set_random_seed(0)
     with strategy.scope():
         inputs = keras.Input((4,))
-        kind = Averaging if replicas.BACKEND == "horovod" else keras.Model
+        kind = Averaged if replicas.BACKEND == "horovod" else keras.Model
         model = kind(inputs, keras.layers.Dense(2)(inputs))
         model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
     return model
@@ -199,7 +178,7 @@ def train(notes: dict[str, Any]) -> None:
         run.finish()
 
 
-logging.getLogger("disteval").addHandler(Warnings())
+messages = Messages()
 notes: dict[str, Any] = {"error": None}
 try:
     train(notes)
@@ -209,5 +188,5 @@ except BaseException as error:
 finally:
     threads = [thread.name for thread in threading.enumerate() if thread.name[:8] == "disteval"]
     threads = [name for name in threads if name != "disteval-pulse"]  # one, as long as the process
-    notes |= {"warnings": warnings, "threads": threads, "pid": os.getpid()}
+    notes |= {"warnings": messages.take(), "threads": threads}
     (DIRECTORY / f"rank-{backend.rank}.json").write_text(json.dumps(notes))

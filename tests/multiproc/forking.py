@@ -102,7 +102,7 @@ def serve() -> types.CodeType | str:
     """Forks until stdin ends; returns, in a forked process, the script that it has to run."""
     import tensorflow as tf
 
-    # W&B cannot be forked: the first process to end removes a folder of all. It is imported soon.
+    # Not W&B, whose import makes a folder for media: the first fork to end would remove it for all.
     tf.keras.layers  # noqa: B018 (imports Keras)
 
     for line in sys.stdin:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import signal
 import socket
 import sys
 import threading
-import time
 from typing import IO, Any
 
 import psutil
 
-# Seconds in which the other ranks can print their own error after one has failed.
+# The variable for the seconds in which the other ranks can print their own error after one has
+# failed.
 GRACE = "DISTEVAL_TEST_GRACE"
-GRACE_SECONDS = "5"
+GRACE_SECONDS = 5
 
 
 def rendezvous(size: int) -> tuple[Any, list[dict[str, str]]]:
@@ -42,7 +41,7 @@ def fork_ranks(size: int) -> None:
     """Forks Horovod ranks and returns in each, with its environment, each line after its rank.
 
     The process of the job itself waits for them, and exits with 1 if one failed. As under
-    `horovodrun`, a rank that fails ends the job: the other ranks are killed some seconds later.
+    `horovodrun`, a rank that fails ends the job: the other ranks are killed `GRACE` seconds later.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `finally` runs
     _, environments = rendezvous(size)  # the server runs on a daemon thread
@@ -136,19 +135,11 @@ def _print_lines(rank: int, lines: IO[str]) -> None:
 
 def _wait_for(ranks: list[psutil.Process]) -> list[int | None]:
     """Returns how each rank ended; `None` for a rank that outlived a failed one by the grace."""
-    deadline = math.inf
-    while True:
-        statuses = [_status(rank) for rank in ranks]
-        if None not in statuses or time.monotonic() > deadline:
-            return statuses
-        if any(statuses):
-            grace = float(os.environ.get(GRACE, GRACE_SECONDS))
-            deadline = min(deadline, time.monotonic() + grace)
-        time.sleep(0.05)
-
-
-def _status(process: psutil.Process) -> int | None:
-    try:
-        return process.wait(0)
-    except psutil.TimeoutExpired:
-        return None
+    statuses: dict[int, int] = {}
+    while len(statuses) < len(ranks) and not any(statuses.values()):
+        pid, status = os.wait()
+        statuses[pid] = os.waitstatus_to_exitcode(status)
+    grace = float(os.environ.get(GRACE, GRACE_SECONDS))
+    ended, _ = psutil.wait_procs([rank for rank in ranks if rank.pid not in statuses], grace)
+    statuses |= {rank.pid: rank.returncode for rank in ended}
+    return [statuses.get(rank.pid) for rank in ranks]

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from multiproc.disks import can_mount, small_disk
 from multiproc.running import check
 from report.running import offline_env
 from wandb_backend.fixture import WandbBackend
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+pytestmark = pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")
 BYTES = 8_000_000
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a small disk of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:  # root in a container may not mount
-        pytest.skip(f"no small disk: {done.stderr.strip()}")
-    (folder / "tmp").mkdir()
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small_disk(tmp_path / "disk", BYTES) as folder:
+        (folder / "tmp").mkdir()
+        yield folder
 
 
 def train(disk: Path, on_log_error: str, env: dict[str, str], how: str = "full") -> dict[str, Any]:

@@ -26,7 +26,6 @@ class Faults:
     Attributes:
         only: Names of the requests that the plan is about; all, if empty. A name is a GraphQL
             operation, `file_stream`, `upload` or `download`.
-        skip: So many requests are answered, and not counted, before the plan begins.
         fail_first: So many requests fail with `status`.
         fail_fraction: This fraction of the requests fails with `status`; `seed` decides which.
         status: The HTTP status of a failure.
@@ -40,7 +39,6 @@ class Faults:
     """
 
     only: list[str] = field(default_factory=list)
-    skip: int = 0
     fail_first: int = 0
     lose_first: int = 0
     fail_fraction: float = 0.0
@@ -55,7 +53,7 @@ class Faults:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._random = random.Random(self.seed)
-        self._requests = -self.skip
+        self._requests = 0
         self._uploads = 0
 
     def next(self, name: str) -> Outcome:
@@ -64,8 +62,6 @@ class Faults:
             return Outcome.ANSWER
         with self._lock:
             self._requests += 1
-            if self._requests <= 0:
-                return Outcome.ANSWER
             self._uploads += name == "upload"
             unlucky = self._random.random() < self.fail_fraction
             is_gone = self.gone_after is not None and self._requests > self.gone_after

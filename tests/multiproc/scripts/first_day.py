@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 
@@ -14,28 +13,13 @@ import wandb
 
 import disteval
 import replicas
+from messages import Messages
 
 keras = tf.keras
 rank = int(os.environ["HOROVOD_RANK"])
 random = np.random.default_rng(0)
 X = random.normal(size=(37, 3)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)
-
-
-class Messages(logging.Handler):
-    """Keeps the warnings of this package."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.kept: list[str] = []
-        logging.getLogger("disteval").addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append(record.getMessage())
-
-    def take(self) -> list[str]:
-        kept, self.kept = self.kept, []
-        return kept
 
 
 messages = Messages()

@@ -6,9 +6,7 @@ Arguments: a folder on that disk; `on_log_error`; and how it fails: `full`, `rea
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import re
 import shutil
 import subprocess
@@ -20,6 +18,8 @@ import tensorflow as tf
 import wandb
 
 import disteval
+from messages import Messages
+from multiproc.disks import empty, fill
 
 DISK, ON_LOG_ERROR, HOW = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 EPOCHS, FAILS, WORKS = 8, 2, 5
@@ -28,7 +28,6 @@ keras = tf.keras
 random = np.random.default_rng(0)
 X = random.integers(0, 256, (SAMPLES, 16, 16, 3)).astype(np.uint8)
 Y = random.integers(0, 4, SAMPLES)
-warnings: list[str] = []
 
 
 class Disk(keras.callbacks.Callback):
@@ -43,9 +42,7 @@ class Disk(keras.callbacks.Callback):
 
 def fail() -> None:
     if HOW == "full":
-        with (DISK / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
+        fill(DISK)
     elif HOW == "read-only":
         # Over the disk itself, on which W&B's service has files open to write.
         subprocess.run(["mount", "--bind", DISK, DISK], check=True)
@@ -57,17 +54,12 @@ def fail() -> None:
 
 def work() -> None:
     if HOW == "full":
-        (DISK / "filler").unlink(missing_ok=True)
+        empty(DISK)
     elif HOW == "read-only":
         subprocess.run(["umount", DISK], check=True)
 
 
-class Keep(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        warnings.append(record.getMessage())
-
-
-logging.getLogger("disteval").addHandler(Keep())
+messages = Messages()
 layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
 model = keras.Sequential([keras.Input((16, 16, 3)), *layers, keras.layers.Dense(4, "softmax")])
 model.compile("sgd", "sparse_categorical_crossentropy")
@@ -81,6 +73,7 @@ with wandb.init(project="disk", id=f"disk-{ON_LOG_ERROR}", dir=DISK) as run:
         trained, error = len(history["loss"]), ""
     except disteval.DistEvalError as caught:
         trained, error = len(model.history.history["loss"]), str(caught)
-    (DISK / "filler").unlink(missing_ok=True)
+    empty(DISK)  # where the error has ended training before
+warnings = messages.take()
 lost = [found[1] for text in warnings if (found := re.search(r"and (epoch_\d) .*is lost", text))]
 print(json.dumps({"trained": trained, "lost": lost, "error": error, "warnings": warnings}))
