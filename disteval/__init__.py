@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from disteval.errors import ReplicaError as ReplicaError
     from disteval.inference.evaluate import evaluate as evaluate
     from disteval.inference.predict import predict as predict
+    from disteval.inference.seeds import sample_seeds as sample_seeds
     from disteval.tasks.base import TaskEval as TaskEval
     from disteval.tasks.classification import ClassificationEval as ClassificationEval
     from disteval.tasks.detection import DetectionEval as DetectionEval
@@ -34,6 +35,7 @@ _MODULES = {
                         "MetricError", "ReplicaDivergenceError", "ReplicaError"],
     "disteval.inference.evaluate": ["evaluate"],
     "disteval.inference.predict": ["predict"],
+    "disteval.inference.seeds": ["sample_seeds"],
     "disteval.tasks.base": ["TaskEval"],
     "disteval.tasks.classification": ["ClassificationEval"],
     "disteval.tasks.detection": ["DetectionEval"],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from disteval.arguments import check_bool, check_callable, check_count, check_model
+from disteval.arguments import check_bool, check_count, check_model
 from disteval.backends.choice import get_backend
+from disteval.batch_hooks import BatchHooks
 from disteval.errors import DistEvalError
 from disteval.inference.evaluation import Options
 from disteval.inference.session import Session
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # a part of `typing` from Python 3.11 on
 
 
-class DistEvalCallback(TableCallback):
+class DistEvalCallback(BatchHooks, TableCallback):
     """Evaluates on all replicas at the end of each epoch, and logs the predictions once.
 
-    A subclass implements the two hooks of `WandbEvalCallback`, and may implement `postprocess`.
+    A subclass implements the two hooks of `WandbEvalCallback`, and may implement `infer` and
+    `postprocess`, which run on each batch.
     Every rank constructs the callback and passes it to `fit`; the hooks run on the chief only,
     and W&B is touched there only.
 
@@ -77,6 +79,9 @@ class DistEvalCallback(TableCallback):
             `eval/night/<metric>`, and `val_night_<metric>` in the logs.
         keep_local: Keeps the uploaded tables in the run's directory, too, for
             `python -m disteval report`. Those of an offline run are there anyway.
+        eager: Runs `infer` and `postprocess` as plain Python, batch by batch, for what cannot be
+            traced, such as a `generate` that returns strings; not with several replicas in one
+            process.
 
     Attributes:
         predictions: On the chief, the predictions of all samples: a nest of arrays whose row i
@@ -128,6 +133,7 @@ class DistEvalCallback(TableCallback):
         keep_local: bool = False,
         validate: str | bool = "auto",
         name: str | None = None,
+        eager: bool = False,
     ) -> None:
         names = SetName(name)
         options = Options(num_samples, batch_size, sync_weights, verbose, validate)
@@ -137,7 +143,7 @@ class DistEvalCallback(TableCallback):
                 "validation_data=None. Expected: (x, y) or a dataset."
             )
         check_bool("asynchronous", asynchronous)
-        check_callable("postprocess", self.postprocess, "outputs", "batch")
+        functions = self.batch_functions(eager=eager)
         schedule = Schedule(log_freq)
         engine = get_backend(backend, timeout=timeout)
         super().__init__(
@@ -158,7 +164,7 @@ class DistEvalCallback(TableCallback):
         self.validation_data = validation_data
         self._session: Session | None = None
         if validation_data is not None:
-            self._session = Session(validation_data, self.postprocess, options)
+            self._session = Session(validation_data, functions, options)
         self._validation = ValidationLogs(validate, names)
         self._job = Job(
             self._session, self._publisher, schedule, self._validation, backend, timeout
@@ -168,20 +174,6 @@ class DistEvalCallback(TableCallback):
     def metrics(self) -> dict[str, Any]:
         """On every rank, loss and metrics of the last evaluation."""
         return self._validation.metrics
-
-    def postprocess(self, outputs: Any, batch: Any) -> Any:
-        """Returns the predictions of a batch that the chief receives.
-
-        It is traced into the graph on every replica.
-
-        Args:
-            outputs: The return value of `model.predict_step` for the batch.
-            batch: The batch itself, such as `(x, y)`.
-
-        Returns:
-            A nest of tensors, dense or ragged, with one row for each sample.
-        """
-        return outputs
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         """Iterates over `(x, y)` of each sample, in dataset order, `num_samples` at most.

@@ -110,12 +110,16 @@ class Pace:
 
     An interrupt, the failure of a peer and the progress bar have to wait for the end of a call.
 
+    Args:
+        limit: The most batches of a call; `None` for any number.
+
     Attributes:
         wait: The wait of the replicas for input.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         self.wait = Wait()
+        self._limit = limit
         self._last = 1
         self._seconds = 0.0
         self._output_bytes = 0.0
@@ -126,6 +130,8 @@ class Pace:
         Args:
             input_bytes: Bytes of a batch.
         """
+        if self._limit is not None:
+            return self._limit
         by_memory = min(
             INPUT_BYTES / max(input_bytes, 1), OUTPUT_BYTES / max(self._output_bytes, 1)
         )

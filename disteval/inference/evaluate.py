@@ -50,9 +50,12 @@ def evaluate(
         "verbose": verbose,
         "validate": True,
     }
-    return evaluate_once("evaluate", model, data, _no_outputs, backend, options, _loops).metrics
+    return evaluate_once("evaluate", model, data, _FUNCTIONS, backend, options, _loops).metrics
 
 
 def _no_outputs(outputs: Any, batch: Any) -> tuple[()]:
     """Returns the predictions that travel to the chief: none."""
     return ()
+
+
+_FUNCTIONS = {"postprocess": _no_outputs}

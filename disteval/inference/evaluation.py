@@ -129,6 +129,8 @@ def run_evaluation(
     loop.metrics = loop.validation.agree(
         [report.metrics for report in ready], options.validate, warns=backend.is_chief
     )
+    if backend.is_chief:
+        loop.warn_of_second_pass()
     # 2. All replicas hold the chief's model, or borrow its state for the evaluation.
     with contextlib.ExitStack() as stack:
         if weights is not None:

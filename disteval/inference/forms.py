@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from disteval.errors import DataError
+
 
 def any_rows(shape: tf.TensorShape) -> tf.TensorShape:
     """Returns the shape of a component with any number of rows."""
@@ -49,6 +51,14 @@ def generalized(known: Any, spec: Any) -> Any:
     except (TypeError, ValueError):
         return spec
     return spec if None in tf.nest.flatten(merged) else merged
+
+
+def shapes_differ(received: str) -> DataError:
+    """Returns the error for an output whose rows cannot be joined over batches."""
+    return DataError(
+        f"The rows of one output differ in shape between batches. Received: {received}. Expected: "
+        "the same shape in all batches, or a tf.RaggedTensor; convert the output in `postprocess`."
+    )
 
 
 def array_of(part: tf.Tensor, count: tf.Tensor) -> tf.TensorArray:

@@ -73,10 +73,11 @@ class LendingSteps(Steps):
         values: None,
         states: Sequence[tf.Tensor] | None,
         finish: Callable[[Any, Any], Any],
+        infer: Callable[[Any], Any] | None = None,
     ) -> StepResult:
         for variable, state in zip(self.metric_variables, states or (), strict=False):
             variable.assign(state)
-        outputs, returned = self._forward(batch, validates=states is not None)
+        outputs, returned = self._forward(batch, infer, validates=states is not None)
         outputs = finish(outputs, batch)
         updated = [tf.identity(v) for v in self.metric_variables if states is not None]
         return StepResult(outputs, updated, returned, [])

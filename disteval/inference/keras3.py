@@ -73,6 +73,7 @@ class StatelessSteps(Steps):
         values: list[tuple[Any, tf.Tensor]],
         states: Sequence[tf.Tensor] | None,
         finish: Callable[[Any, Any], Any],
+        infer: Callable[[Any], Any] | None = None,
     ) -> StepResult:
         validates = states is not None
         mapping = [*values, *zip(self.metric_variables, states or (), strict=False)]
@@ -80,7 +81,7 @@ class StatelessSteps(Steps):
             mapping, collect_losses=True, initialize_variables=False
         ) as scope:
             before = dict(scope.state_mapping)
-            outputs, returned = self._forward(batch, validates=validates)
+            outputs, returned = self._forward(batch, infer, validates=validates)
             outputs = finish(outputs, batch)
             after = dict(scope.state_mapping)
             updated = [scope.get_current_value(v) for v in self.metric_variables if validates]
@@ -96,6 +97,16 @@ class StatelessSteps(Steps):
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
         yield
+
+    @contextlib.contextmanager
+    def seeds_kept(self) -> Iterator[None]:
+        seeds = [v.value for v in self.model.variables if v.name == SEED]
+        kept = [tf.identity(seed) for seed in seeds]
+        try:
+            yield
+        finally:
+            for seed, value in zip(seeds, kept, strict=True):
+                seed.assign(value)
 
     def with_states(self, states: Sequence[tf.Tensor], compute: Callable[[], Any]) -> Any:
         with keras.StatelessScope(zip(self.metric_variables, states, strict=True)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +16,15 @@ from disteval.data.batches import as_tensor, cut, num_rows, split_element
 from disteval.data.sharding import Pace, Segment
 from disteval.errors import DataError
 from disteval.inference import wire
-from disteval.inference.forms import array_of, fits, generalized, sliced, spec_of
+from disteval.inference.eager import EagerStep, added, check_replicas, evaluate_segment
+from disteval.inference.forms import array_of, fits, generalized, shapes_differ, sliced, spec_of
+from disteval.inference.functions import BatchFunctions
 from disteval.inference.metrics import CompiledMetrics, Validation
-from disteval.inference.steps import make_steps
+from disteval.inference.seeds import numbered
+from disteval.inference.steps import StepResult, make_steps
 from disteval.inference.tracing import failed_at, plain_errors
 
 logger = logging.getLogger("disteval")
-
-PostProcess = Callable[[Any, Any], Any]
 
 
 class SegmentResult(NamedTuple):
@@ -43,7 +43,7 @@ class SegmentResult(NamedTuple):
 
 
 class Loop:
-    """The steps of a model and `postprocess` over segments, one for each local replica.
+    """The steps of a model and a user's functions over segments, one for each local replica.
 
     Traced once for each form of the input, whatever the number of samples: batches are sliced
     from their segment in the graph, so neither a smaller last batch nor a shorter segment is a
@@ -59,17 +59,20 @@ class Loop:
         metrics: The metrics that the loop sums; `None` for none.
     """
 
-    def __init__(self, model: Any, postprocess: PostProcess | None, strategy: Any) -> None:
+    def __init__(self, model: Any, functions: BatchFunctions, strategy: Any) -> None:
         self.model = model
-        self.postprocess = postprocess
+        self.functions = functions
         self.strategy = strategy
         self._devices = local_devices(strategy)
         self.num_replicas = len(self._devices)
+        check_replicas(functions, self.num_replicas)
         self.structure: Any = None
         self.leaves: list[wire.Leaf] = []
-        self.pace = Pace()
+        # In Python, a call for each batch costs little, and its outputs may have any shape.
+        self.pace = Pace(limit=1 if functions.eager else None)
         self.metrics: CompiledMetrics | None = None
         self._steps = make_steps(model, strategy, self._devices)
+        self._eager_step = EagerStep(self._steps, functions) if functions.eager else None
         self.validation = Validation(self._steps)
         self._spec: Any = None
         self._traced: tuple[Any, ...] | None = None
@@ -77,7 +80,7 @@ class Loop:
         self._xla_failed = False
         self._called = False
         self._written: list[str] = []
-        self._warned = False
+        self._warned: set[str] = set()
 
     def build(self, batch: Callable[[], Any]) -> None:
         """Creates the variables of a model that creates them with its first batch.
@@ -102,9 +105,9 @@ class Loop:
         inputs = []
         for segment, device in zip(segments, self._devices, strict=False):
             with tf.device(device):  # copied there while the previous round computes
-                batch = tf.nest.map_structure(as_tensor, segment.batch)
+                rows = tf.nest.map_structure(as_tensor, (segment.batch, segment.index))
                 # On a GPU, TensorFlow keeps int32 on the host, where the offsets are needed.
-                inputs.append((batch, tf.constant(segment.offsets, tf.int32)))
+                inputs.append((rows, tf.constant(segment.offsets, tf.int32)))
         if len(inputs) < self.num_replicas:
             # Every replica has to take part. The output of those without a segment is dropped.
             idle = (sliced(inputs[0][0], 0, 1), tf.constant([0, 1], tf.int32))
@@ -122,7 +125,7 @@ class Loop:
             What came of each segment. The arrays are views of TensorFlow's memory.
 
         Raises:
-            DataError: The model or `postprocess` did not return one row for each sample.
+            DataError: The model or a function did not return one row for each sample.
         """
         function = self._function(inputs)
         started = time.monotonic()
@@ -131,9 +134,8 @@ class Loop:
             for result in tf.nest.map_structure(np.asarray, function(inputs)[: len(segments)])
         ]
         ended = time.monotonic()
-        if self._written and not self._warned:
-            self._warned = True
-            logger.warning(
+        if self._written:
+            self._warn_once(
                 "The model writes %s when it predicts. Each batch starts from the value before the "
                 "evaluation, which is left as it is.", ", ".join(self._written)
             )  # fmt: skip
@@ -152,14 +154,27 @@ class Loop:
         segments = [Segment(np.arange(rows), batch, np.array([0, rows]))]
         self.run(segments, self.inputs(segments))
 
+    def warn_of_second_pass(self) -> None:
+        """Says once that the metrics take a forward pass of their own, if they do."""
+        if self.metrics and self.functions.infer is not None:
+            self._warn_once(
+                "The metrics of the validation data take a second forward pass, beside that of "
+                "`infer`. validate=False leaves them out."
+            )
+
     def packed(self, rows: Sequence[Any]) -> Any:
         """Returns the rows of the outputs, packed as the nest that `postprocess` returned."""
         flat = tf.nest.flatten(self.structure)
         return tf.nest.pack_sequence_as(self.structure, [rows[i] for i in flat])
 
+    def _warn_once(self, message: str, *args: Any) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            logger.warning(message, *args)
+
     def _function(self, inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
         """Returns a function from the inputs of a round to the result of each replica."""
-        if self.model.run_eagerly:
+        if self.model.run_eagerly or self._eager_step is not None:
             return lambda inputs: self._steps.out_of_scope(
                 lambda: self._steps.replicate(self._evaluate_eagerly, inputs)
             )
@@ -178,8 +193,7 @@ class Loop:
         try:
             return self._compiled(inputs)
         except tf.errors.OpError as error:
-            if self._uses_xla():
-                # For instance, strings and outputs of unknown size.
+            if self._uses_xla():  # fails for strings and outputs of unknown size, for instance
                 lines = error.message.strip().splitlines()
                 reason = next((line for line in lines if "unsupported" in line), lines[0])
                 logger.debug("XLA cannot compile the model, which runs without it: %s", reason)
@@ -187,11 +201,7 @@ class Loop:
                 return self._function(inputs)(inputs)
             if not failed_at(error, "TensorListConcat"):
                 raise
-            raise DataError(
-                "The rows of one output differ in shape between batches. Received: "
-                f"{error.message}. Expected: the same shape in all batches, or a "
-                "tf.RaggedTensor; convert the output in `postprocess`."
-            ) from error
+            raise shapes_differ(error.message) from error
 
     def _compile(self) -> Any:
         replica = (self._spec, tf.TensorSpec([None], tf.int32))
@@ -228,7 +238,7 @@ class Loop:
             components, rows, states = step(sliced(inputs, offsets[i], offsets[i + 1]))
             new = zip(arrays, tf.nest.flatten(components), strict=True)
             arrays = [array.write(i, tf.cast(part, array.dtype)) for array, part in new]
-            return i + 1, table.write(i, rows), arrays, _added(totals, states)
+            return i + 1, table.write(i, rows), arrays, added(totals, states)
 
         _, table, arrays, totals = tf.while_loop(
             lambda i, *_: i < count,
@@ -236,35 +246,28 @@ class Loop:
             [0, table, arrays, [tf.constant(z) for z in zeros]],
             parallel_iterations=self._steps.parallel_iterations,
         )
-        joined = [tf.cast(a.concat(), p.dtype) for a, p in zip(arrays, parts, strict=True)]
-        return tf.nest.pack_sequence_as(components, joined), table.stack(), totals
+        whole = [tf.cast(a.concat(), p.dtype) for a, p in zip(arrays, parts, strict=True)]
+        return tf.nest.pack_sequence_as(components, whole), table.stack(), totals
 
     def _evaluate_eagerly(self, segment: Any, replica: int) -> tuple[Any, ...]:
-        """Evaluates one segment eagerly, for `run_eagerly=True`."""
-        inputs, offsets = segment
-        values = self._steps.values(replica)
-        totals = [tf.constant(zeros) for zeros in (self.metrics.zeros() if self.metrics else [])]
-        components, rows = [], []
-        for start, stop in itertools.pairwise(offsets.numpy()):
-            parts, counts, states = self._step(sliced(inputs, start, stop), values)
-            components.append(parts)
-            rows.append(counts)
-            totals = _added(totals, states)
-        joined = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *components)
-        return joined, tf.stack(rows), totals
+        """Evaluates one segment in Python; see `_evaluate`."""
+        values, zeros = self._steps.values(replica), self.metrics.zeros() if self.metrics else []
+        return evaluate_segment(segment, lambda rows: self._step(rows, values), zeros)
 
-    def _step(self, batch: Any, values: Any) -> tuple[Any, ...]:
-        """Evaluates one batch, and sets `structure` and `leaves`.
+    def _step(self, rows_of_batch: Any, values: Any) -> tuple[Any, ...]:
+        """Evaluates one batch with the numbers of its samples; sets `structure` and `leaves`.
 
         Returns:
             The components of each output, how many rows each has, and what the batch adds to the
             sums of the metrics.
         """
+        batch, numbers = rows_of_batch
         states = None
         if self.metrics is not None:
             self.metrics.check_batch(batch)
             states = [tf.zeros(v.shape, v.dtype) for v in self.metrics.variables]
-        result = self._steps.run(batch, values, states, self._finish)
+        with numbered(numbers):
+            result = self._run_functions(batch, values, states)
         self._written = result.written
         flat = tf.nest.flatten(result.outputs)
         leaves = [wire.Leaf.of(output) for output in flat]
@@ -278,8 +281,11 @@ class Loop:
         packed = self.metrics.pack(result.states) if self.metrics is not None else []
         return components, rows, packed
 
-    def _finish(self, outputs: Any, batch: Any) -> Any:
-        return outputs if self.postprocess is None else self.postprocess(outputs, batch)
+    def _run_functions(self, batch: Any, values: Any, states: Any) -> StepResult:
+        if self._eager_step is not None:
+            return self._eager_step.run(batch, states)
+        infer, finish = self.functions.infer_for(self.model), self.functions.finish
+        return self._steps.run(batch, values, states, finish, infer)
 
     def _check_rows(self, expected: np.ndarray, rows: np.ndarray) -> None:
         """Raises unless each output has a row for each sample, in each batch."""
@@ -287,12 +293,8 @@ class Loop:
         if len(wrong):
             batch, output = wrong[0]
             raise DataError(
-                "An output of the model or of `postprocess` has another number of rows than its "
-                f"batch. Received: {rows[batch, output]} predictions "
+                "An output of the model, `infer` or `postprocess` has another number of rows "
+                f"than its batch. Received: {rows[batch, output]} predictions "
                 f"({self.leaves[output].dtype}) for a batch of {expected[batch]} samples. "
                 "Expected: one for each, along the first dimension."
             )
-
-
-def _added(totals: Sequence[tf.Tensor], states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    return [total + state for total, state in zip(totals, states, strict=True)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from disteval.inference.loop import PostProcess
+from disteval.inference.functions import Infer, PostProcess
 from disteval.inference.session import Loops, evaluate_once
 
-# Shared by all calls, so that a model is traced once for a `postprocess`.
+# Shared by all calls, so that a model is traced once for an `infer` and a `postprocess`.
 _loops = Loops()
 
 
@@ -18,9 +18,11 @@ def predict(
     num_samples: int | None = None,
     batch_size: int | None = None,
     backend: str = "auto",
+    infer: Infer | None = None,
     postprocess: PostProcess | None = None,
     sync_weights: str = "auto",
     verbose: str | int = "auto",
+    eager: bool = False,
 ) -> Any:
     """Predicts with all replicas; a collective, which every rank has to call.
 
@@ -31,12 +33,16 @@ def predict(
         batch_size: Samples of a batch on one replica, 32 by default. A batched dataset keeps its
             own batches.
         backend: See `get_backend`.
+        infer: `infer(model, batch)`, which makes the outputs of a batch; `model.predict_step` by
+            default. See `DistEvalCallback.infer`.
         postprocess: `postprocess(outputs, batch)`, traced into the graph on every replica. It
             returns what travels to the chief, tensors with one row for each sample; by default
             the outputs.
         sync_weights: See `DistEvalCallback`.
         verbose: 1 shows a progress bar on the chief if the evaluation takes longer than 2 seconds,
             0 shows none, and `"auto"` shows one on a terminal.
+        eager: Runs `infer` and `postprocess` as plain Python, batch by batch, instead of tracing
+            them; not with several replicas in one process.
 
     Returns:
         On the chief, the predictions of all samples in dataset order: a nest, as the model or
@@ -59,4 +65,5 @@ def predict(
         "sync_weights": sync_weights,
         "verbose": verbose,
     }
-    return evaluate_once("predict", model, data, postprocess, backend, options, _loops).predictions
+    functions = {"infer": infer, "postprocess": postprocess, "eager": eager}
+    return evaluate_once("predict", model, data, functions, backend, options, _loops).predictions

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from disteval.arguments import check_callable, check_model
+from disteval.arguments import check_model
 from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
 from disteval.data.coercion import as_source
@@ -18,7 +18,8 @@ from disteval.data.sources import Source
 from disteval.errors import DistEvalError
 from disteval.inference import input_wait
 from disteval.inference.evaluation import Evaluation, Options, Shares, run_evaluation
-from disteval.inference.loop import Loop, PostProcess
+from disteval.inference.functions import BatchFunctions
+from disteval.inference.loop import Loop
 from disteval.inference.metrics import MetricsReport
 
 
@@ -28,11 +29,11 @@ class Loops:
     def __init__(self) -> None:
         self._loops: weakref.WeakKeyDictionary[Any, Loop] = weakref.WeakKeyDictionary()
 
-    def get(self, model: Any, postprocess: PostProcess | None, strategy: Any) -> Loop:
-        """Returns the loop of a model; a new one if `postprocess` or the strategy has changed."""
+    def get(self, model: Any, functions: BatchFunctions, strategy: Any) -> Loop:
+        """Returns the loop of a model; a new one if a function or the strategy has changed."""
         loop = self._loops.get(model)
-        if loop is None or loop.postprocess != postprocess or loop.strategy is not strategy:
-            loop = self._loops[model] = Loop(weakref.proxy(model), postprocess, strategy)
+        if loop is None or loop.functions != functions or loop.strategy is not strategy:
+            loop = self._loops[model] = Loop(weakref.proxy(model), functions, strategy)
         return loop
 
 
@@ -54,7 +55,7 @@ class Session:
 
     Args:
         data: See `DistEvalCallback`.
-        postprocess: See `DistEvalCallback`.
+        functions: What runs on each batch.
         options: How to evaluate.
         loops: Compiled loops to share with other sessions.
     """
@@ -62,12 +63,12 @@ class Session:
     def __init__(
         self,
         data: Any,
-        postprocess: PostProcess | None,
+        functions: BatchFunctions,
         options: Options,
         loops: Loops | None = None,
     ) -> None:
         self._data = data
-        self._postprocess = postprocess
+        self._functions = functions
         self._options = options
         self._loops = loops or Loops()
         self._source: Source | None = None
@@ -77,7 +78,10 @@ class Session:
 
     def config(self) -> dict[str, Any]:
         """Returns the settings that have to be equal on every rank."""
-        config = dataclasses.asdict(self._options) | {"validation_data": type(self._data).__name__}
+        config = dataclasses.asdict(self._options) | {
+            "validation_data": type(self._data).__name__,
+            "eager": self._functions.eager,
+        }
         del config["verbose"]
         return config
 
@@ -178,7 +182,7 @@ class Session:
 
     def _built_loop(self, backend: Backend, model: Any, source: Source) -> Loop:
         """Returns the loop of a model whose variables exist."""
-        loop = self._loops.get(model, self._postprocess, backend.strategy)
+        loop = self._loops.get(model, self._functions, backend.strategy)
         loop.build(source.first)
         return loop
 
@@ -200,7 +204,7 @@ def evaluate_once(
     step: str,
     model: Any,
     data: Any,
-    postprocess: PostProcess | None,
+    functions: dict[str, Any],
     backend: str,
     options: dict[str, Any],
     loops: Loops,
@@ -209,16 +213,16 @@ def evaluate_once(
 
     Args:
         step: The name of the evaluation, for messages.
+        functions: The arguments of `BatchFunctions`.
         options: The arguments of `Options`.
     """
-    checked, error = Options(), None
+    on_batch, checked, error = BatchFunctions(), Options(), None
     try:
         check_model(model)
-        if postprocess is not None:
-            check_callable("postprocess", postprocess, "outputs", "batch")
+        on_batch = BatchFunctions(**functions)
         checked = Options(**options)
     except DistEvalError as invalid:
         error = invalid  # raised on every rank, also where the arguments are valid
     engine = get_backend(backend, model=None if error else model)
-    session = Session(data, postprocess, checked, loops)
+    session = Session(data, on_batch, checked, loops)
     return session.evaluate(engine, model, step, earlier_error=error, opens_data=True)

@@ -110,19 +110,26 @@ class Steps(abc.ABC):
         values: Any,
         states: Sequence[tf.Tensor] | None,
         finish: Callable[[Any, Any], Any],
+        infer: Callable[[Any], Any] | None = None,
     ) -> StepResult:
         """Runs a step on one batch.
 
         Args:
             batch: The batch, such as `(x, y)`.
             values: What `values` returned for this replica.
-            states: The value of each metric variable before the batch; `None` runs `predict_step`.
+            states: The value of each metric variable before the batch; with `None`, there is no
+                `test_step`.
             finish: Called with the predictions and the batch.
+            infer: Makes the predictions instead of `predict_step`.
         """
 
     @abc.abstractmethod
     def lent(self) -> contextlib.AbstractContextManager[None]:
         """Restores the states of the metrics after a block that runs steps."""
+
+    def seeds_kept(self) -> contextlib.AbstractContextManager[None]:
+        """Restores the model's random generators after a block of plain Python."""
+        return contextlib.nullcontext()
 
     @abc.abstractmethod
     def with_states(self, states: Sequence[tf.Tensor], compute: Callable[[], Any]) -> Any:
@@ -136,16 +143,19 @@ class Steps(abc.ABC):
         """Returns which of these methods are not Keras' own."""
         return [name for name in names if not is_keras_method(self.model, name)]
 
-    def _forward(self, batch: Any, *, validates: bool) -> tuple[Any, Any]:
+    def _forward(
+        self, batch: Any, infer: Callable[[Any], Any] | None, *, validates: bool
+    ) -> tuple[Any, Any]:
         """Returns the predictions for a batch, and what `test_step` returned."""
+        predict = infer or self._step("predict_step")
         if not validates:
-            return self._step("predict_step")(batch), None
+            return predict(batch), None
         predicted: list[Any] = []
         with self._tapped(predicted):
             returned = self._step("test_step")(batch)
-        if self.overrides("test_step", "predict_step"):
+        if infer is not None or self.overrides("test_step", "predict_step"):
             # What these predict need not be what the loss was computed from.
-            return self._step("predict_step")(batch), returned
+            return predict(batch), returned
         return predicted[0], returned
 
     def _step(self, name: str) -> Callable[[Any], Any]:

@@ -26,6 +26,7 @@ class CallbackOptions(TypedDict, total=False):
     keep_local: bool
     validate: str | bool
     name: str | None
+    eager: bool
 
 
 class TaskOptions(CallbackOptions, total=False):

@@ -20,7 +20,8 @@ PACKAGE = TOP / "disteval"
 # From the lowest to the highest. A room imports only itself and rooms below it.
 ROOMS = (
     "errors", "arguments", "optional", "intervals", "backends", "data", "inference", "tables",
-    "schedule", "validation", "job", "callback", "tasks", "report", "doctor", "__main__",
+    "schedule", "validation", "job", "batch_hooks", "callback", "tasks", "report", "doctor",
+    "__main__",
 )  # fmt: skip
 # The doctor's self-test uses the package as a script does, and `__init__.py` is the public face.
 FACES = ("__init__.py", "doctor/selftest.py")
@@ -28,7 +29,7 @@ FACES = ("__init__.py", "doctor/selftest.py")
 HOROVOD = ("backends/horovod.py", "doctor/selftest.py")
 BELOW_WANDB = (
     "errors", "arguments", "optional", "intervals", "backends", "data", "inference", "schedule",
-    "validation",
+    "validation", "batch_hooks",
 )  # fmt: skip
 MAX_LINES, MAX_DOCSTRING = 300, 15
 

@@ -69,7 +69,7 @@ class Ways:
     def _evaluate(self, *, validate: bool) -> Evaluation:
         options = {"batch_size": BATCH_SIZE, "validate": validate, "verbose": 0}
         data, loops = (self.x, self.y), self._loops[validate]
-        return evaluate_once("bench", self.model, data, None, replicas.BACKEND, options, loops)
+        return evaluate_once("bench", self.model, data, {}, replicas.BACKEND, options, loops)
 
 
 class EndOfEpoch(tf.keras.callbacks.Callback):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import disteval
 import replicas
 from disteval.data.sharding import Segment
+from disteval.inference.functions import BatchFunctions
 from disteval.inference.loop import Loop
 from sample_data import Batches, striped
 
@@ -159,7 +160,7 @@ def batches_of_different_shapes() -> None:
 
 
 def inputs_are_on_the_device_of_their_replica() -> None:
-    loop = Loop(model, None, strategy)
+    loop = Loop(model, BatchFunctions(), strategy)
     segments = [
         Segment(np.arange(2), (X[i : i + 2], tf.constant(Y[i : i + 2])), np.array([0, 2]))
         for i in range(loop.num_replicas)

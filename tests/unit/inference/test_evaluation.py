@@ -14,6 +14,7 @@ from disteval.backends.status import Status
 from disteval.data.coercion import as_source
 from disteval.errors import DataError, DistEvalError
 from disteval.inference.evaluation import Options, ReadyReport, run_evaluation
+from disteval.inference.functions import BatchFunctions
 from disteval.inference.loop import Loop
 from disteval.inference.receipts import Stride
 from disteval.inference.weights import WeightsReport
@@ -44,7 +45,7 @@ def numbered(numbers: list[int]) -> Callable[[int, int], tf.data.Dataset]:
 def test_the_receipt_says_who_evaluated_what(data: Any, receipt: list[Stride]) -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
     backend = disteval.get_backend(model=model)
-    loop = Loop(model, None, backend.strategy)
+    loop = Loop(model, BatchFunctions(), backend.strategy)
     source = as_source(data, batch_size=64)
     result = run_evaluation(backend, lambda: (loop, source), "test", Options())
     assert result.receipts == [receipt]

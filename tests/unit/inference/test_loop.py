@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from disteval.data.sharding import Segment
 from disteval.errors import DataError
+from disteval.inference.functions import BatchFunctions
 from disteval.inference.loop import Loop
 
 keras = tf.keras
@@ -91,7 +92,7 @@ def test_outputs_are_those_of_predict_step(build: Callable[[], keras.Model], eag
     model = build()
     expected = tf.nest.map_structure(np.asarray, model.predict_step((X[:23], Y[:23])))
     model.compile(run_eagerly=eager)
-    loop = Loop(model, None, SINGLE)
+    loop = Loop(model, BatchFunctions(), SINGLE)
     outputs = run(loop, segment(8, 8, 7))
     tf.nest.assert_same_structure(loop.structure, expected)
     for number, want in zip(
@@ -112,7 +113,7 @@ def test_run_eagerly_runs_python_for_each_batch() -> None:
         seen.append(batch[1].numpy().tolist())
         return outputs
 
-    run(Loop(model, postprocess, SINGLE), segment(2, 3))
+    run(Loop(model, BatchFunctions(postprocess), SINGLE), segment(2, 3))
     assert seen == [[0, 1], [2, 3, 4]]
 
 
@@ -124,7 +125,7 @@ def traced(model: keras.Model) -> tuple[Loop, list[Any]]:
         traces.append(batch)
         return outputs
 
-    return Loop(model, postprocess, SINGLE), traces
+    return Loop(model, BatchFunctions(postprocess), SINGLE), traces
 
 
 def test_one_trace_for_all_sizes_and_batches() -> None:
@@ -163,7 +164,7 @@ def test_ragged_input_of_any_length_is_traced_once() -> None:
         traces.append(batch)
         return batch[0] * 2.0
 
-    loop = Loop(model, postprocess, SINGLE)
+    loop = Loop(model, BatchFunctions(postprocess), SINGLE)
     for lengths in [[1, 2, 3], [0, 0, 5], [4, 4, 4]]:
         values = np.arange(sum(lengths), dtype=np.float32)
         x = tf.RaggedTensor.from_row_lengths(values, lengths)
@@ -174,7 +175,7 @@ def test_ragged_input_of_any_length_is_traced_once() -> None:
 
 
 def postprocessed(postprocess: Callable[[Any, Any], Any]) -> list[Any]:
-    return run(Loop(dense(), postprocess, SINGLE), segment(3, 3))
+    return run(Loop(dense(), BatchFunctions(postprocess), SINGLE), segment(3, 3))
 
 
 def test_outputs_may_differ_in_shape_by_batch() -> None:
@@ -182,7 +183,7 @@ def test_outputs_may_differ_in_shape_by_batch() -> None:
         labels = tf.cast(batch[1], tf.int64)
         return tf.ragged.range(labels).to_tensor()  # as wide as the batch's largest label
 
-    loop = Loop(dense(), padded, SINGLE)
+    loop = Loop(dense(), BatchFunctions(padded), SINGLE)
     outputs = [run(loop, segment(size))[0][0] for size in (3, 6)]
     assert [output.shape for output in outputs] == [(3, 2), (6, 5)]
     assert loop.leaves[0].inner is None
@@ -269,7 +270,9 @@ def test_postprocess_may_be_written_with_python_conditions() -> None:
 
 
 def test_trace_learns_what_comes_out() -> None:
-    loop = Loop(dense(), lambda outputs, batch: {"a": outputs, "b": batch[1]}, SINGLE)
+    loop = Loop(
+        dense(), BatchFunctions(lambda outputs, batch: {"a": outputs, "b": batch[1]}), SINGLE
+    )
     assert (loop.structure, loop.leaves) == (None, [])
     loop.trace((X[:2], Y[:2]))
     assert loop.structure == {"a": 0, "b": 1}
@@ -280,9 +283,11 @@ def test_xla_is_used_where_it_can_be(caplog: pytest.LogCaptureFixture) -> None:
     model = dense()
     model.compile(jit_compile=True)
     with caplog.at_level(logging.DEBUG, "disteval"):
-        ((outputs,),) = run(Loop(model, None, SINGLE), segment(8, 5))
+        ((outputs,),) = run(Loop(model, BatchFunctions(), SINGLE), segment(8, 5))
         assert not caplog.messages
-        loop = Loop(model, lambda outputs, batch: tf.strings.as_string(outputs), SINGLE)
+        loop = Loop(
+            model, BatchFunctions(lambda outputs, batch: tf.strings.as_string(outputs)), SINGLE
+        )
         for _ in range(2):
             ((strings,),) = run(loop, segment(8, 5))
     np.testing.assert_array_equal(outputs, model.predict(X[:13], batch_size=8, verbose=0)[:13])
@@ -295,7 +300,7 @@ def test_xla_is_used_where_it_can_be(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_model_that_compiles_anew_without_xla() -> None:
     model = dense()
-    loop = Loop(model, None, SINGLE)
+    loop = Loop(model, BatchFunctions(), SINGLE)
     names = []
     for jit_compile in (False, True):
         model.compile(jit_compile=jit_compile)
@@ -309,7 +314,7 @@ def test_each_batch_starts_from_the_same_state(caplog: pytest.LogCaptureFixture)
     layers = [keras.Input(batch_shape=(2, 3, 1)), keras.layers.LSTM(2, stateful=True)]
     model = keras.Sequential(layers)
     x = np.ones((6, 3, 1), np.float32)
-    loop = Loop(model, None, SINGLE)
+    loop = Loop(model, BatchFunctions(), SINGLE)
     ((outputs,),) = run(loop, segment(2, 2, 2, of=(x,)))
     np.testing.assert_array_equal(outputs, np.repeat(outputs[:1], 6, axis=0))
     assert not any(np.asarray(state).any() for state in model.layers[0].states)

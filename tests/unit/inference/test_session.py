@@ -14,6 +14,7 @@ from disteval.backends.local import LocalBackend
 from disteval.backends.status import Status
 from disteval.errors import DataOrderError, DistEvalError
 from disteval.inference.evaluation import Options
+from disteval.inference.functions import BatchFunctions
 from disteval.inference.session import Loops, Session
 
 keras = tf.keras
@@ -34,13 +35,14 @@ def model() -> keras.Model:
 
 
 def test_the_config_is_what_has_to_be_equal() -> None:
-    session = Session((X, X), None, Options(num_samples=5, verbose=1))
+    session = Session((X, X), BatchFunctions(), Options(num_samples=5, verbose=1))
     assert session.config() == {
         "num_samples": 5,
         "batch_size": None,
         "sync_weights": "auto",
         "validate": False,
         "validation_data": "tuple",
+        "eager": False,
     }
 
 
@@ -52,7 +54,7 @@ def test_modes_of_comparing_weights() -> None:
 
 
 def test_samples_are_there_once_training_has_begun(model: keras.Model) -> None:
-    session = Session((X, X), None, Options(num_samples=4))
+    session = Session((X, X), BatchFunctions(), Options(num_samples=4))
     with pytest.raises(DistEvalError, match=r"before training.*on_train_begin first"):
         session.samples()
     assert session.prepare(disteval.get_backend(model=model), model)
@@ -62,7 +64,7 @@ def test_samples_are_there_once_training_has_begun(model: keras.Model) -> None:
 def test_an_evaluation_before_training_is_an_error_on_every_rank(model: keras.Model) -> None:
     backend = Recording("single", tf.distribute.get_strategy())
     with pytest.raises(DistEvalError, match=r"before training.*on_train_begin first"):
-        Session((X, X), None, Options()).evaluate(backend, model, "epoch 0")
+        Session((X, X), BatchFunctions(), Options()).evaluate(backend, model, "epoch 0")
     assert backend.steps == ["epoch 0"], "other ranks learn of it, since it is raised in a step"
 
 
@@ -74,7 +76,7 @@ def test_a_session_traces_once(model: keras.Model) -> None:
         return outputs
 
     backend = disteval.get_backend(model=model)
-    session = Session((X, X), postprocess, Options(batch_size=4))
+    session = Session((X, X), BatchFunctions(postprocess), Options(batch_size=4))
     session.prepare(backend, model)
     for epoch in range(3):
         evaluation = session.evaluate(backend, model, f"epoch {epoch}")
@@ -90,7 +92,7 @@ def test_data_that_change_their_length_are_found(model: keras.Model) -> None:
 
     data = tf.data.Dataset.from_generator(generate, output_signature=tf.TensorSpec([3]))
     backend = disteval.get_backend(model=model)
-    session = Session(data, None, Options())
+    session = Session(data, BatchFunctions(), Options())
     session.prepare(backend, model)  # reads three times: to trace, and twice to compare
     session.evaluate(backend, model, "epoch 0")
     with pytest.raises(DataOrderError, match="9 samples in epoch 1, and had 10 before"):
@@ -98,7 +100,7 @@ def test_data_that_change_their_length_are_found(model: keras.Model) -> None:
 
 
 def test_an_earlier_error_is_raised(model: keras.Model) -> None:
-    session = Session(X, None, Options())
+    session = Session(X, BatchFunctions(), Options())
     with pytest.raises(KeyError, match="hook"):
         session.evaluate(
             disteval.get_backend(model=model), model, "epoch 0", earlier_error=KeyError("hook")
@@ -107,8 +109,8 @@ def test_an_earlier_error_is_raised(model: keras.Model) -> None:
 
 def test_a_loop_is_made_anew_for_another_postprocess(model: keras.Model) -> None:
     loops, strategy = Loops(), tf.distribute.get_strategy()
-    first = loops.get(model, None, strategy)
-    assert loops.get(model, None, strategy) is first
-    other = loops.get(model, lambda outputs, batch: outputs, strategy)
+    first = loops.get(model, BatchFunctions(), strategy)
+    assert loops.get(model, BatchFunctions(), strategy) is first
+    other = loops.get(model, BatchFunctions(lambda outputs, batch: outputs), strategy)
     assert other is not first
-    assert loops.get(model, None, tf.distribute.OneDeviceStrategy("CPU:0")) is not first
+    assert loops.get(model, BatchFunctions(), tf.distribute.OneDeviceStrategy("CPU:0")) is not first

@@ -16,6 +16,7 @@ from disteval.backends.agreement import Agreement
 from disteval.backends.status import Status
 from disteval.data.coercion import as_source
 from disteval.data.sharding import WHOLE, Pace, Segment
+from disteval.inference.functions import BatchFunctions
 from disteval.inference.loop import Loop
 from disteval.inference.progress import Progress
 from disteval.inference.receipts import Stride
@@ -47,7 +48,7 @@ def test_a_report_survives_the_wire(report: ShardReport) -> None:
 
 def evaluated(is_chief: bool, capacity: int | None) -> ShardResults:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
-    loop = Loop(model, None, disteval.get_backend(model=model).strategy)
+    loop = Loop(model, BatchFunctions(), disteval.get_backend(model=model).strategy)
     source = as_source(X, batch_size=4)
     results = ShardResults(capacity, is_chief)
     agreement = Agreement(Status(0, "here"))
@@ -89,7 +90,7 @@ def test_a_rank_without_samples_reports_so() -> None:
 
 def test_a_report_says_how_long_the_rank_waited_for_input() -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
-    loop = Loop(model, None, disteval.get_backend(model=model).strategy)
+    loop = Loop(model, BatchFunctions(), disteval.get_backend(model=model).strategy)
     results = ShardResults(None, is_chief=True)
 
     def rounds() -> Iterator[list[Segment]]:
@@ -112,6 +113,6 @@ def test_a_shard_ends_when_a_peer_fails() -> None:
         raise AssertionError("read on")
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
-    loop = Loop(model, None, disteval.get_backend(model=model).strategy)
+    loop = Loop(model, BatchFunctions(), disteval.get_backend(model=model).strategy)
     with pytest.raises(ValueError, match="a peer failed"):
         ShardResults(None, True).run(loop, rounds(), Failed(Status(0, "here")), Progress(0, None))
