@@ -18,8 +18,6 @@ INPUT_BYTES = 32 << 20
 OUTPUT_BYTES = 4 << 20
 # Seconds that a call should take.
 TARGET_SECONDS = 0.5
-# Turns of each rank, on average, after which the pattern of unequal turns repeats.
-TURNS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,34 +70,58 @@ class Shard:
     size: int
     shares: tuple[float, ...] | None = None
 
-    def bounds(self, count: int) -> tuple[int, int]:
+    def bounds(self, count: int, work: np.ndarray | None = None) -> tuple[int, int]:
         """Returns the range of this shard where `count` items are divided into contiguous parts.
+
+        Args:
+            count: The number of items.
+            work: The work of each item; `None` if it is the same for all.
 
         Returns:
             Number of the first item, and of the last item + 1.
         """
-        if self.shares is None:
+        if self.shares is None and work is None:
             return shard_bounds(count, self.rank, self.size)
-        edges = np.cumsum((0.0, *self.shares)) / sum(self.shares) * count
-        start, stop = np.rint(edges[self.rank : self.rank + 2]).astype(int)
+        fractions = np.cumsum((0.0, *self._shares)) / sum(self._shares)
+        if work is None:
+            edges = np.rint(fractions * count)
+        else:
+            # A part ends with the item whose middle comes before its part of all work.
+            done = np.cumsum(work)
+            edges = np.searchsorted(done - work / 2, fractions * done[-1])
+        start, stop = edges[self.rank : self.rank + 2].astype(int)
         return int(start), int(stop)
 
-    def turns(self) -> np.ndarray:
-        """Returns which items belong to this shard where ranks take turns, item by item.
+    def turns(self) -> Turns:
+        """Returns the turns of this shard's rank where ranks take turns, item by item."""
+        return Turns(self.rank, self._shares)
 
-        Returns:
-            bool of shape `(size,)`, or longer where shares are unequal. The pattern repeats.
-        """
-        if self.shares is None:
-            return np.arange(self.size) == self.rank
-        # Smooth weighted round robin: turns in proportion to the shares, spread evenly.
-        shares = np.array(self.shares) / sum(self.shares)
-        credit, owners = np.zeros(self.size), []
-        for _ in range(TURNS * self.size):
-            credit += shares
-            owners.append(int(np.argmax(credit)))
-            credit[owners[-1]] -= 1
-        return np.array(owners) == self.rank
+    @property
+    def _shares(self) -> tuple[float, ...]:
+        return self.shares or (1.0,) * self.size
+
+
+class Turns:
+    """Which items a rank takes, of items whose work is known one after the other.
+
+    An item goes to the rank that would be done with it first. Where all items are equal, that is
+    one rank after the other. Every rank has to ask for each item, and finds the same.
+
+    Args:
+        rank: The rank.
+        shares: How much each rank evaluates, relative to the others.
+    """
+
+    def __init__(self, rank: int, shares: Sequence[float]) -> None:
+        self._rank = rank
+        self._shares = np.array(shares)
+        self._work = np.zeros(len(shares))
+
+    def takes(self, work: float) -> bool:
+        """Returns whether the next item, which has so much work, belongs to the rank."""
+        taker = int(np.argmin((self._work + work) / self._shares))
+        self._work[taker] += work
+        return taker == self._rank
 
 
 WHOLE = Shard(0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from disteval.data.batches import (
 )
 from disteval.data.reading import in_order
 from disteval.data.sharding import WHOLE, Pace, Segment, Shard, join, parts
+from disteval.data.work import work_of, work_of_batches
 from disteval.errors import DataError
 
 EXPECTED = (
@@ -115,13 +117,13 @@ class ArraySource(Source):
         return self.num_samples
 
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
-        for number in range(*shard.bounds(self._num_batches)):
+        for number in range(*shard.bounds(self._num_batches, self._work)):
             start, stop = self._rows_of(number, number + 1)
             yield start, self.rows(start, stop)
 
     def rounds(self, shard: Shard, num_replicas: int, pace: Pace) -> Iterator[list[Segment]]:
         # A segment is one slice of the arrays, so that no batches have to be joined.
-        first, last = shard.bounds(self._num_batches)
+        first, last = shard.bounds(self._num_batches, self._work)
         while first < last:
             start, stop = self._rows_of(first, first + 1)
             limit = num_replicas * pace.batches(num_bytes(self.rows(start, stop)))
@@ -140,6 +142,11 @@ class ArraySource(Source):
     def _num_batches(self) -> int:
         return -(-self.num_samples // self.batch_size)
 
+    @functools.cached_property
+    def _work(self) -> np.ndarray | None:
+        """The work of each batch; `None` if it is the same for all."""
+        return work_of_batches(cut(self.arrays, self.num_samples), self.batch_size)
+
     def _rows_of(self, first: int, last: int) -> tuple[int, int]:
         """Returns the range of the samples of batches `first` to `last - 1`."""
         return first * self.batch_size, min(last * self.batch_size, self.num_samples)
@@ -155,7 +162,7 @@ class ArraySource(Source):
 
 
 class DatasetSource(Source):
-    """A finite `tf.data.Dataset`, batched or not; ranks take turns by batch."""
+    """A finite `tf.data.Dataset`, batched or not; ranks take turns by batch and its work."""
 
     def __init__(
         self, dataset: tf.data.Dataset, batched: bool, batch_size: int, num_samples: int | None
@@ -195,10 +202,10 @@ class DatasetSource(Source):
             dataset = dataset.take(self.num_samples or -1).batch(self.batch_size)
         turns, start = shard.turns(), 0
         # Every rank reads all batches, since their sizes tell which samples a batch holds.
-        for i, batch in enumerate(in_order(dataset)):
+        for batch in in_order(dataset):
             if self.num_samples is not None and start >= self.num_samples:
                 return
-            if turns[i % len(turns)]:
+            if turns.takes(work_of(batch)):
                 rows = self.num_samples - start if self.num_samples is not None else None
                 yield start, batch if rows is None else cut(batch, rows)
             start += num_rows(batch)

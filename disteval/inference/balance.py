@@ -1,4 +1,4 @@
-"""The share of each rank, from the samples per second that it evaluated before."""
+"""The share of each rank, from the work that it did in a second before."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ MIN_BALANCED_SECONDS = 0.5
 
 
 def balanced(
-    shares: tuple[float, ...] | None, counts: Sequence[float], seconds: Sequence[float]
+    shares: tuple[float, ...] | None, work: Sequence[float], seconds: Sequence[float]
 ) -> tuple[float, ...] | None:
     """Returns the share of each rank in the next evaluation.
 
     Args:
         shares: The shares of this evaluation; `None` for equal parts.
-        counts: How many samples each rank evaluated.
-        seconds: How long each rank took for them.
+        work: The work of what each rank evaluated; see `disteval.data.work`.
+        seconds: How long each rank took for it.
     """
-    if min(counts) < 1 or min(seconds) <= 0:
+    if min(work) < 1 or min(seconds) <= 0:
         return shares
-    speeds = np.array(counts) / np.array(seconds)
-    best = sum(counts) / speeds.sum()
+    speeds = np.array(work) / np.array(seconds)
+    best = sum(work) / speeds.sum()
     if max(seconds) <= BALANCE_GAIN * best or max(seconds) < MIN_BALANCED_SECONDS:
         return shares
     # A rank whose share is almost nothing could never show that it has recovered.

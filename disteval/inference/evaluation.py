@@ -175,7 +175,7 @@ def run_evaluation(
         sum(report.num_bytes for report in reports),
         balanced(
             shard.shares,
-            [receipts.count(report.receipt) for report in reports],
+            [report.work for report in reports],
             [report.seconds for report in reports],
         ),
         [report.input_seconds for report in reports],

@@ -13,6 +13,7 @@ from disteval.backends.prefetch import Wait, prefetch
 from disteval.backends.stream import bytes_of
 from disteval.data.batches import num_bytes
 from disteval.data.sharding import Segment
+from disteval.data.work import work_of
 from disteval.inference import receipts
 from disteval.inference.loop import Loop
 from disteval.inference.outputs import OutputRows
@@ -39,6 +40,7 @@ class ShardReport:
         forms: For each output, dtype and shape of each array that it sends.
         has_places: Whether its arrays have room for the rows of all ranks.
         num_bytes: How many bytes it sends to the chief.
+        work: The work of its batches.
         seconds: How long its inference took.
         input_seconds: How long it waited for input in that time.
     """
@@ -48,6 +50,7 @@ class ShardReport:
     forms: list[list[ArrayForm]]
     has_places: bool
     num_bytes: int
+    work: int
     seconds: float
     input_seconds: float = 0.0
 
@@ -65,6 +68,7 @@ class ShardResults:
         outputs: The rows of each output; empty if no sample was evaluated.
         leaves: What is known of each output; empty if no sample was evaluated.
         states: The sums of the metrics over all batches.
+        work: The work of all batches.
         wait: The wait for input.
     """
 
@@ -78,6 +82,7 @@ class ShardResults:
         self.outputs: list[OutputRows] = []
         self.leaves: list[Leaf] = []
         self.states = list(states)
+        self.work = 0
 
     def run(
         self,
@@ -95,6 +100,7 @@ class ShardResults:
             agreement.check()
             for segment, result in zip(segments, loop.run(segments, tensors), strict=True):
                 outputs = result.outputs
+                self.work += work_of(segment.batch)
                 self.outputs = self.outputs or [OutputRows(self._capacity) for _ in outputs]
                 self.states = [a + b for a, b in zip(self.states, result.states, strict=True)]
                 indices.append(segment.index)
@@ -116,6 +122,7 @@ class ShardResults:
             forms=[rows.forms() for rows in self.outputs],
             has_places=all(rows.final is not None for rows in self.outputs or [OutputRows()]),
             num_bytes=sum(buffer.nbytes for buffer in self.buffers()),
+            work=self.work,
             seconds=seconds,
             input_seconds=self.wait.seconds,
         )

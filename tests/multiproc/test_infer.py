@@ -13,3 +13,7 @@ LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3
 def test_infer_gives_what_it_gives_batch_by_batch(launch: Launch) -> None:
     output = check("infer_examples.py", launch=launch)
     assert output.count("all equal") == processes(launch)
+
+
+def test_texts_of_unequal_length_are_shared_evenly() -> None:
+    assert check("infer_texts.py", launch=("horovod", 4)).count("shared evenly") == 4

@@ -46,8 +46,43 @@ def test_unequal_shards_cover_each_sample_once(samples: int, shares: list[float]
     assert bounds[-1][1] == samples
     for (start, stop), share in zip(bounds, shares, strict=True):
         assert abs(stop - start - samples * share / sum(shares)) <= 1.001
-    turns = np.stack([shard.turns() for shard in shards])
-    assert (turns.sum(axis=0) == 1).all(), "each turn is that of one rank"
+
+
+@given(
+    st.lists(st.integers(1, 10**6), max_size=200),
+    st.lists(st.floats(0.01, 100), min_size=1, max_size=8),
+)
+def test_shards_of_equal_work(work: list[int], shares: list[float]) -> None:
+    total = sum(work)
+    bounds = [
+        Shard(rank, len(shares), tuple(shares)).bounds(len(work), np.array(work, np.int64))
+        for rank in range(len(shares))
+    ] if work else []  # fmt: skip
+    assert [i for start, stop in bounds for i in range(start, stop)] == list(range(len(work)))
+    for (start, stop), share in zip(bounds, shares, strict=False):
+        off = abs(sum(work[start:stop]) - total * share / sum(shares))
+        assert off <= max(work) + 1e-6 * total
+
+
+@given(
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=200),
+    st.lists(st.floats(0.01, 100), min_size=1, max_size=8),
+)
+def test_turns_by_work(work: list[int], shares: list[float]) -> None:
+    turns = [Shard(rank, len(shares), tuple(shares)).turns() for rank in range(len(shares))]
+    taken = np.array([[each.takes(item) for each in turns] for item in work])
+    assert (taken.sum(axis=1) == 1).all(), "each item is that of one rank"
+    done = (taken * np.array(work)[:, np.newaxis]).sum(axis=0) / np.array(shares)
+    # Whoever took the last item of a rank would not have been done with it earlier.
+    for rank in range(len(shares)):
+        if taken[:, rank].any():
+            last = work[int(np.flatnonzero(taken[:, rank])[-1])]
+            assert done[rank] <= ((done * shares + last) / shares).min() * (1 + 1e-9)
+
+
+def test_equal_items_go_round() -> None:
+    turns = Shard(1, 3).turns()
+    assert [turns.takes(7) for _ in range(7)] == [False, True, False] * 2 + [False]
 
 
 @given(st.integers(0, 100), st.integers(1, 8))

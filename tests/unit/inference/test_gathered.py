@@ -189,7 +189,7 @@ def test_dense_rows_in_order_go_straight_to_their_place() -> None:
     _, own = encoded(leaf, [[np.ones((2, 2), np.float32)]], OutputRows(7), [0, 1])
     assert not own.chunks
     theirs = ShardReport(
-        [receipts.Stride(2, 3, 0, 1)], [leaf], [[("float32", (3, 2))]], True, 24, 0.0
+        [receipts.Stride(2, 3, 0, 1)], [leaf], [[("float32", (3, 2))]], True, 24, 6, 0.0
     )
     chief = results([0, 1], leaf, own)
     assembly = Assembly([leaf], chief, [chief.report(0.0), theirs])
@@ -212,7 +212,7 @@ def test_the_chief_releases_its_rows_as_it_places_them() -> None:
 
 
 def report(num_bytes: int, *leaves: wire.Leaf) -> ShardReport:
-    return ShardReport([], list(leaves), [], True, num_bytes, 0.0)
+    return ShardReport([], list(leaves), [], True, num_bytes, 0, 0.0)
 
 
 def test_rows_are_small_if_those_of_each_rank_are() -> None:

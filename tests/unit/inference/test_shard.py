@@ -39,6 +39,7 @@ FORMS = st.lists(st.tuples(st.just("float32"), st.tuples(st.integers(0), st.inte
         st.lists(FORMS),
         st.booleans(),
         st.integers(0),
+        st.integers(0),
         st.floats(0, 100),
     )
 )
@@ -67,11 +68,12 @@ def test_a_report_says_what_is_sent(capacity: int | None) -> None:
         [[("float32", (10, 3))]],
         has_places=capacity is not None,
         num_bytes=X.nbytes,
+        work=X.size,
         seconds=1.5,
         input_seconds=results.wait.seconds,
     )
     assert results.payload(report).tobytes() == (2 * X).tobytes()
-    large = ShardReport([], [], [], True, SMALL_BYTES + 1, 0.0)
+    large = ShardReport([], [], [], True, SMALL_BYTES + 1, 0, 0.0)
     assert not len(results.payload(large))
 
 
@@ -85,7 +87,7 @@ def test_the_chief_sends_nothing() -> None:
 
 def test_a_rank_without_samples_reports_so() -> None:
     report = ShardResults(5, is_chief=False).report(0.0)
-    assert report == ShardReport([], [], [], has_places=False, num_bytes=0, seconds=0.0)
+    assert report == ShardReport([], [], [], has_places=False, num_bytes=0, work=0, seconds=0.0)
 
 
 def test_a_report_says_how_long_the_rank_waited_for_input() -> None:
