@@ -1,7 +1,7 @@
-"""Commands: `python -m disteval doctor`, `upload`, `report` and `compare`.
+"""Commands: `python -m disteval doctor`, `upload`, `report`, `compare` and `evaluate`.
 
 Each command imports what it needs when it runs: the doctor needs nothing that may be broken, and
-the others start without TensorFlow.
+all but `evaluate` start without TensorFlow.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from disteval.doctor import report as doctor
 from disteval.doctor.traps import version_of
@@ -47,12 +48,49 @@ def main() -> int:
     compare.add_argument("-o", "--output", type=Path, help="make a page of the samples that differ")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(run=_compare)
+    _add_evaluate(commands)
     args = parser.parse_args()
     try:
         return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130  # as a shell says it
     except DistEvalError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="evaluate checkpoints, or those of a folder")
+    evaluate.add_argument(
+        "factory", help="module:function, which returns a callback, or (callback, build_model)"
+    )
+    evaluate.add_argument(
+        "checkpoints",
+        nargs="*",
+        metavar="CHECKPOINT",
+        help=".keras, .weights.h5, SavedModel, or wandb-artifact://NAME:VERSION",
+    )
+    evaluate.add_argument(
+        "--watch", type=Path, metavar="FOLDER", help="evaluate each new checkpoint in a folder"
+    )
+    evaluate.add_argument("--until", metavar="NAME", help="with --watch: the last checkpoint")
+    evaluate.add_argument(
+        "--idle", type=float, metavar="SECONDS", help="with --watch: end if nothing comes so long"
+    )
+    evaluate.add_argument(
+        "--replicas", type=int, help="devices of this process (default: all GPUs)"
+    )
+    evaluate.add_argument("--backend", default="auto", help="as in DistEvalCallback")
+    evaluate.add_argument("--name", help="the name of the W&B run")
+    evaluate.add_argument("--group", help="the group of the W&B run, such as that of the training")
+    evaluate.add_argument("--json", action="store_true", help="print a line of JSON for each")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from disteval.checkpoints import program
+
+    return program.run(args)
 
 
 def _upload(args: argparse.Namespace) -> int:

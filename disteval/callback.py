@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from disteval.arguments import check_bool, check_count, check_model
@@ -188,31 +188,30 @@ class DistEvalCallback(BatchHooks, TableCallback):
         return self._session.samples()
 
     def evaluate(
-        self, model: Any, epoch: int, logs: dict[str, float] | None = None
+        self,
+        model: Any,
+        epoch: int,
+        logs: dict[str, float] | None = None,
+        *,
+        aliases: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Evaluates a model and logs a version, in a training loop of one's own; a collective.
 
         The first call checks the data, and logs the ground-truth table. After the last one,
-        `close` waits for what is logged in the background; so does the end of a `with` block.
+        `close` waits for what is logged in the background; so does the end of a `with` block, as in
+        `launch/examples/own_loop.py`.
 
         Args:
             model: The Keras model; it need not be compiled.
             epoch: The number of the version.
             logs: Values to log with it; the metrics of the validation data are added to them.
+            aliases: More aliases of the version, such as the name of a checkpoint.
 
         Returns:
             On every rank, the metrics of the validation data; see `metrics`.
 
         Raises:
             DistEvalError: See `disteval.predict`.
-
-        Example:
-            ```python
-            with DigitsEval(...) as evaluate:
-                for epoch in range(epochs):
-                    train(model)
-                    metrics = evaluate.evaluate(model, epoch)
-            ```
         """
         with self._job.failing_together():
             check_model(model)
@@ -222,9 +221,24 @@ class DistEvalCallback(BatchHooks, TableCallback):
             self._job.begin(model, logs)
         self._job.epoch = epoch
         self._job.schedule.resume(batches_of(model))
-        self._job.evaluate(model, "epoch", epoch, logs)
+        self._job.evaluate(model, "epoch", epoch, logs, aliases)
         self._validation.add_to(logs, self._job.schedule.batches)
         return self.metrics
+
+    def flush(self) -> dict[str, float]:
+        """Waits until the last version is built and logged; a collective.
+
+        Returns:
+            On the chief, the numbers that the hooks added, by their names in the run (`eval/f1`).
+
+        Raises:
+            DistEvalError: What failed in the background.
+        """
+        return self._job.flush(self._model)
+
+    def has_version(self, alias: str) -> bool:
+        """Returns whether W&B has committed a version of the run with an alias; on the chief."""
+        return self._publisher.has_version(alias)
 
     def close(self) -> None:
         """Waits for the chief's tables after the last `evaluate`; a collective.

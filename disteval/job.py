@@ -125,13 +125,21 @@ class Job:
         # Without this, a rank that has left training or is an epoch ahead would be a hang.
         self._backend_of(model).agree(self.publisher.names.step(f"the begin of epoch {epoch}"))
 
-    def evaluate(self, model: Any, unit: str, number: int, logs: dict[str, float] | None) -> None:
-        """Evaluates on every rank, and publishes a version on the chief."""
+    def evaluate(
+        self,
+        model: Any,
+        unit: str,
+        number: int,
+        logs: dict[str, float] | None,
+        aliases: Sequence[str] = (),
+    ) -> None:
+        """Evaluates on every rank, and publishes a version with these aliases on the chief."""
         backend = self._backend_of(model)
         names = self.publisher.names
         step = names.step(f"the evaluation of {unit} {number}")
         # 1. A new version, now, so that the last one's predictions can be freed.
         version = Version.start(unit, number, self.epoch, self.schedule.batches, logs, names)
+        version.aliases += aliases
         self.publisher.newest = version
         # 2. All ranks evaluate, or raise what has failed on one of them in the background.
         error = self.publisher.take_error()
@@ -160,6 +168,14 @@ class Job:
         else:
             with backend.together(names.step(f"add_model_predictions of {unit} {number}")):
                 self._publish(backend)
+
+    def flush(self, model: Any) -> dict[str, float]:
+        """Waits until the newest version is logged, and returns its values on the chief."""
+        names, version = self.publisher.names, self.publisher.newest
+        with self._backend_of(model).together(names.step("logging the newest version")):
+            self.publisher.finish()
+        self.publisher.drain()
+        return {names.value(name): v for name, v in version.metadata.get("metrics", {}).items()}
 
     def end(self, model: Any) -> None:
         """Waits for the chief's tables, and raises on every rank what failed in the background."""

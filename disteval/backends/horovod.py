@@ -38,6 +38,16 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _T = TypeVar("_T")
 
 
+def initialize() -> None:
+    """Starts Horovod in a process that is to be a rank, with one GPU if there is any."""
+    hvd.init()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:  # a launcher may show each rank only its own
+        gpu = gpus[hvd.local_rank() % len(gpus)]
+        tf.config.set_visible_devices(gpu, "GPU")
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
 class CollectiveError(errors.CollectiveError, HorovodInternalError):
     """A peer is gone. Horovod's elastic training recovers from this as from its own error."""
 

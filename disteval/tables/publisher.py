@@ -129,6 +129,18 @@ class Publisher:
         if self._log is not None:
             self._log.drain()
 
+    def has_version(self, alias: str) -> bool:
+        """Whether W&B has committed a version of this run's predictions with an alias."""
+        run = wandb.run
+        if run is None or run.offline or run.disabled:
+            return False
+        name = self.names.artifact(f"run_{run.id}_pred")
+        try:
+            wandb.Api().artifact(f"{run.entity}/{run.project}/{name}:{alias}")
+        except (wandb.Error, ValueError, OSError):  # W&B does not know it, or cannot be asked
+            return False
+        return True
+
     def rest(self) -> None:
         """Ends the threads, after the last version of a training."""
         if self._log is not None:

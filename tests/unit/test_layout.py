@@ -21,7 +21,7 @@ PACKAGE = TOP / "disteval"
 ROOMS = (
     "errors", "arguments", "optional", "intervals", "backends", "data", "inference", "tables",
     "schedule", "validation", "job", "batch_hooks", "callback", "tasks", "report", "doctor",
-    "__main__",
+    "checkpoints", "__main__",
 )  # fmt: skip
 # The doctor's self-test uses the package as a script does, and `__init__.py` is the public face.
 FACES = ("__init__.py", "doctor/selftest.py")
