@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -17,6 +18,9 @@ hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile("repeat")
 
+
+# A job in the background of a shell ignores Ctrl-C, and so would the launchers that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Together with the unit tests, these tests of several processes run nearly all of the package.
 # Measuring makes a process take half as long again, so that those of all others are not measured.

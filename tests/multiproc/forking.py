@@ -104,6 +104,8 @@ def serve() -> types.CodeType | str:
 
     # Not W&B, whose import makes a folder for media: the first fork to end would remove it for all.
     tf.keras.layers  # noqa: B018 (imports Keras)
+    # A job in the background of a shell ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for line in sys.stdin:
         job = json.loads(line)

@@ -60,7 +60,6 @@ def stopped_in_inference(training: Training) -> None:
 
 
 def interrupt(training: Training) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     batches = EndingBatches(training, signal.SIGINT)
     training.fit(batches, before=[training.at("on_epoch_end", 0, batches.start)])
 

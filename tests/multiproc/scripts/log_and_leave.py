@@ -26,8 +26,6 @@ class Leave(tf.keras.callbacks.Callback):
             service.kill()
             return
         if WAY == "interrupt":
-            # A job in the background ignores it.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.raise_signal(signal.SIGINT)
         if WAY == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
