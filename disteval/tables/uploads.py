@@ -153,7 +153,8 @@ class Uploads:
             _give_latest(self._newest[name][1])
         self._failed = [other for other in self._failed if other is not package]
         for older in self._failed:
-            if older.description["name"] == package.description["name"]:
+            # Others that failed may also be newer, since those are tried again in order.
+            if older.name < package.name and older.description["name"] == name:
                 older.drop_aliases(MOVING & set(package.description["aliases"]))
         self._last_failed = False
         self._last_commit = time.monotonic()

@@ -9,6 +9,9 @@ FOUND = [
      "multiproc/test_disk.py::test_an_online_run"),
     ("W&B refuses some requests and answers again", "a version stayed on disk until `upload`",
      "unit/tables/test_uploads.py::test_a_refused_version_is_tried_again_before_the_next"),
+    ("W&B refuses two versions, one after the other", "an older version stayed the best one",
+     "unit/tables/test_uploads.py::"
+     "test_versions_that_were_refused_one_after_the_other_keep_the_newest_aliases"),
     ("the answer to a commit is lost", "a version was committed, and kept as well",
      "unit/tables/test_uploads.py::test_a_version_whose_answer_was_lost_is_not_kept"),
     ("a package that cannot be uploaded", "the others were not uploaded, and the run failed",

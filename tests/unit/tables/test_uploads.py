@@ -97,6 +97,24 @@ def test_a_refused_version_is_tried_again_before_the_next(
     worker.raise_error()
 
 
+def test_versions_that_were_refused_one_after_the_other_keep_the_newest_aliases(
+    run: wandb.Run, wandb_backend: WandbBackend
+) -> None:
+    up = Uploads(run, Worker("uploads"))
+    add(up)
+    up.drain()
+    # The first one is refused when it comes, and again before the second.
+    wandb_backend.faults(**REFUSED | {"fail_first": 3})
+    for number in (1, 2):
+        up.add(artifact(number), ["latest", f"epoch_{number}", "best"], data="000000-val")
+    up.drain()
+    assert committed(wandb_backend) == {
+        "val:v0": [["latest"], 0],
+        "pred:v0": [["epoch_1"], 1],
+        "pred:v1": [["best", "epoch_2", "latest"], 2],
+    }
+
+
 def test_a_version_whose_answer_was_lost_is_not_kept(
     run: wandb.Run, wandb_backend: WandbBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
