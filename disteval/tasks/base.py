@@ -43,8 +43,8 @@ class TaskEval(DistEvalCallback):
     2. `strata(labels)` is called once with what it returned, for `rows="stratified"`.
     3. `truth_cells(x, label)` is called for each sample that the tables show: a column more is a
        key more in the mapping that it returns.
-    4. `postprocess(outputs, batch)` is traced into the graph of each replica, and runs in each
-       evaluation.
+    4. `infer(model, batch)` and `postprocess(outputs, batch)` are traced into the graph of each
+       replica, and run in each evaluation.
     5. `assess(predictions, labels)` is called once on the chief with what all replicas returned,
        and once for each part of `slices` with its samples: metrics, and columns with a value for
        each sample.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
-from multiproc.running import SCRIPTS, SINGLE, TESTS, Launch, check, run
+import examples
+from multiproc.launching import LAUNCH, launch
+from multiproc.running import BIN, SCRIPTS, SINGLE, TESTS, Launch, check, run
 from wandb_backend.fixture import WandbBackend
 
 FACTORY = "checkpoints_factory:make"
@@ -64,9 +69,9 @@ def check_versions(backend: WandbBackend, expected: dict[str, Any]) -> None:
             assert losses[name] == pytest.approx(best)
 
 
-@pytest.mark.parametrize("launch", [SINGLE, ("horovod", 2)], ids=str)
+@pytest.mark.parametrize("way", [SINGLE, ("horovod", 2)], ids=str)
 def test_checkpoints_that_are_named(
-    launch: Launch, trained: tuple[Path, dict[str, Any]], wandb_backend: WandbBackend
+    way: Launch, trained: tuple[Path, dict[str, Any]], wandb_backend: WandbBackend
 ) -> None:
     folder, expected = trained
     paths = [folder / f"{name}.keras" for name in expected]
@@ -75,7 +80,7 @@ def test_checkpoints_that_are_named(
     done = run(
         "checkpoints_evaluate.py", "never", "evaluate", FACTORY, paths[0], broken, *paths[1:],
         "--json", "--name", "all of them", "--group", "training",
-        launch=launch, env=client(wandb_backend), cwd=folder.parent,
+        launch=way, env=client(wandb_backend), cwd=folder.parent,
     )  # fmt: skip
     # A checkpoint that cannot be loaded is named, and the others go on.
     assert done.returncode == 1, done.stdout
@@ -125,6 +130,20 @@ def test_a_folder_is_watched_while_a_training_writes_there(
     assert rows(check("checkpoints_evaluate.py", "never", *arguments, env=env)) == []
 
 
+def test_the_launcher_of_horovod(
+    trained: tuple[Path, dict[str, Any]], tmp_path: Path, wandb_backend: WandbBackend
+) -> None:
+    folder, expected = trained
+    name = next(iter(expected))
+    path = os.pathsep.join([str(SCRIPTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    output = launch(
+        "horovod.sh", "-np", "2", "--script", LAUNCH / "evaluate.py", FACTORY,
+        folder / f"{name}.keras", "--json", env=client(wandb_backend) | {"PYTHONPATH": path},
+    )  # fmt: skip
+    (row,) = rows(output)
+    assert row["metrics"]["loss"] == pytest.approx(expected[name]["metrics"]["loss"], abs=1e-6)
+
+
 def test_files_of_weights_and_a_pruned_folder(
     trained: tuple[Path, dict[str, Any]], tmp_path: Path, wandb_backend: WandbBackend
 ) -> None:
@@ -140,3 +159,40 @@ def test_files_of_weights_and_a_pruned_folder(
         str(tmp_path / f"{name}.keras") for name in names[1:3]
     ]
     check_versions(wandb_backend, {name: expected[name] for name in names[1:3]})
+
+
+def test_the_example_of_the_readme(tmp_path: Path) -> None:
+    blocks = examples.read(TESTS.parent / "README.md")
+    (code,) = [block.text for block in blocks if "in evaluation.py" in block.text]
+    (commands,) = [block.text for block in blocks if "disteval evaluate" in block.text]
+    data = "from sklearn.datasets import load_digits\nimport disteval\n" + (
+        "digits = load_digits()\nx, y = digits.images[..., None] / 15, digits.target\n"
+    )
+    (tmp_path / "evaluation.py").write_text(data + code)
+    layers = tf.keras.layers
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("model-01", "model-02"):
+        model = tf.keras.Sequential(
+            [tf.keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, "softmax")]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.save(tmp_path / "checkpoints" / f"{name}.keras")
+    offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_DATA_DIR": str(tmp_path)}
+    path = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    small = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
+    for command in commands.splitlines():
+        done = subprocess.run(
+            shlex.split(command),
+            env=os.environ | offline | small | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout
+        header, *rows = [
+            line for line in done.stdout.splitlines() if re.search("loss|model-", line)
+        ]
+        assert "eval/accuracy" in header, done.stdout
+        assert len([row for row in rows if "checkpoints/model-0" in row]) >= 2, done.stdout

@@ -362,6 +362,21 @@ def test_slurm_starts_a_worker_for_each_node(tree: Path, tools: Path) -> None:
     assert [workers[i][1].split()[0] for i in (0, 1)] == ["key=none", "key=none"]
 
 
+def test_slurm_runs_another_script(tree: Path, tools: Path) -> None:
+    (tools / "python").unlink()
+    add_script(tools, "python", 'echo "$@"')
+    add_script(tools, "scontrol", "printf '%s\\n' node1 node2")
+    environment = {"PATH": str(tools), "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[1-2]"}
+    for script, wanted in {
+        "": "python launch/train.py --backend horovod --epochs 1",
+        "launch/evaluate.py": "python launch/evaluate.py --epochs 1",
+    }.items():
+        variables = environment | ({"SCRIPT": script} if script else {})
+        launcher = tree / "launch/slurm.sbatch"
+        result = run("bash", launcher, "--epochs", "1", env=variables, cwd=tree)
+        assert result.stdout.replace(f"{tree}/", "").endswith(f"node1 node2 {wanted}\n")
+
+
 def test_wandb_key_is_kept_from_horovodrun(tree: Path, tools: Path) -> None:
     key = "not-a-real-key"
     add_script(tools, "horovodrun", 'env; echo "in the file: $(cat "$DISTEVAL_WANDB_KEY_FILE")"')

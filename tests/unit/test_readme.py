@@ -24,7 +24,7 @@ import examples
 TOP = Path(__file__).resolve().parents[2]
 CONTRIBUTING = TOP / "CONTRIBUTING.md"
 READMES = [TOP / "README.md", CONTRIBUTING, *TOP.glob("launch/README.md"),
-           *TOP.glob("tests/**/README.md")]  # fmt: skip
+           *TOP.glob("disteval/**/README.md"), *TOP.glob("tests/**/README.md")]  # fmt: skip
 LINK = re.compile(r"\[[^]]*\]\(([^)#]+)[^)]*\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`")
 FILE = re.compile(r"[\w./-]+(/|\.(py|js|sh|md|yml|toml|ini))")
@@ -54,10 +54,9 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_table_of_options_is_complete() -> None:
-    document = (TOP / "README.md").read_text()
-    section = document.partition("## Options")[2].partition("\n## ")[0]
+    table = (TOP / "disteval" / "README.md").read_text().partition("| --- ")[2]
     listed: dict[str, str] = {}
-    for line in section.splitlines()[4:]:
+    for line in table.splitlines()[1:]:
         names, defaults, _ = (CODE.findall(cell) for cell in line.split("|")[1:4])
         listed |= dict(zip(names, defaults * len(names), strict=False))
     options = {
