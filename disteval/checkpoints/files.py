@@ -41,7 +41,9 @@ class Checkpoint:
         """
         files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
         found = [file.stat() for file in files]
-        return cls(path, sum(s.st_size for s in found), max(s.st_mtime_ns for s in found))
+        return cls(
+            path, sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+        )
 
     @property
     def name(self) -> str:

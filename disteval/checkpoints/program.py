@@ -17,14 +17,13 @@ from disteval.arguments import check_callable
 from disteval.backends.base import Backend
 from disteval.backends.choice import get_backend
 from disteval.callback import DistEvalCallback
-from disteval.checkpoints import watch
 from disteval.checkpoints.engine import start_engine
 from disteval.checkpoints.files import Checkpoint
 from disteval.checkpoints.inputs import alias_of, local_path
 from disteval.checkpoints.models import Models
 from disteval.checkpoints.output import Output
 from disteval.checkpoints.record import Record
-from disteval.checkpoints.watch import Watcher
+from disteval.checkpoints.watch import POLL_SECONDS, Watcher
 from disteval.errors import CollectiveError, DistEvalError
 from disteval.tables.publisher import run_identity
 
@@ -36,22 +35,16 @@ NAME = "model-0000.weights.h5"
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command on this rank, and returns its exit status: 1 if a checkpoint failed."""
-    if bool(args.checkpoints) == (args.watch is not None):
-        raise DistEvalError(
-            "There is nothing to evaluate, or there is too much. Received: "
-            f"{len(args.checkpoints)} checkpoints, and --watch {args.watch}. Expected: paths of "
-            "checkpoints, or --watch with a folder."
-        )
+    check_arguments(args)
     strategy = start_engine(args.backend, args.replicas)
     with strategy.scope():
         backend = get_backend(args.backend if args.backend == "multiworker" else "auto")
-    record = watcher = None
+    watcher = None
     with backend.together("starting the W&B run"):
         if backend.is_chief:
             if args.watch is not None:
-                record = Record(args.watch)
-                watcher = Watcher(args.watch, record, args.until, args.idle)
-            _start_run(args, record)
+                watcher = Watcher(args.watch, Record(args.watch), args.until, args.idle)
+            _start_run(args, watcher.record.run if watcher is not None else None)
     with backend.together("making the callback"):
         callback, build = make(args.factory)
     evaluator = Evaluator(callback, Models(build, strategy), backend, args)
@@ -59,15 +52,33 @@ def run(args: argparse.Namespace) -> int:
         if args.watch is None:
             evaluator.evaluate_all(args.checkpoints)
         else:
-            evaluator.watch(record, watcher)
+            evaluator.watch(watcher)
     return evaluator.finish()
 
 
-def _start_run(args: argparse.Namespace, record: Record | None) -> None:
-    """Starts a W&B run, or resumes that of a watcher before."""
-    known = record.run if record is not None and record.run else {}
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raises a `DistEvalError` if the arguments of the command do not fit together."""
+    if bool(args.checkpoints) == (args.watch is not None):
+        raise DistEvalError(
+            "There is nothing to evaluate, or there is too much. Received: "
+            f"{len(args.checkpoints)} checkpoints, and --watch {args.watch}. Expected: paths of "
+            "checkpoints, or --watch with a folder."
+        )
+    if args.watch is None and (args.until is not None or args.idle is not None):
+        raise DistEvalError(
+            f"Only a watcher ends. Received: --until {args.until} and --idle {args.idle}. "
+            "Expected: --watch with a folder."
+        )
+    if args.idle is not None and not args.idle >= 0:
+        raise DistEvalError(
+            f"`--idle` is no time. Received: --idle {args.idle}. Expected: a number of seconds."
+        )
+
+
+def _start_run(args: argparse.Namespace, known: dict[str, Any] | None) -> None:
+    """Starts a W&B run, or resumes that of a watcher before, which is `known`."""
     wandb.init(
-        **known,
+        **(known or {}),
         name=args.name,
         group=args.group,
         job_type="evaluation",
@@ -136,30 +147,31 @@ class Evaluator:
         for number, name in enumerate(given):
             self._attempt(name, functools.partial(self._evaluate_given, number, name))
 
-    def watch(self, record: Record | None, watcher: Watcher | None) -> None:
+    def watch(self, watcher: Watcher | None) -> None:
         """Evaluates each new checkpoint of a folder.
 
         Args:
-            record, watcher: Of the folder; `None` but on the chief.
+            watcher: Finds them; `None` but on the chief.
         """
         with self.backend.together("finding out what was evaluated"):
-            if record is not None and record.is_interrupted:
+            if watcher is not None and watcher.record.is_interrupted:
                 # A process ended before it knew whether W&B has committed this version.
-                if self.callback.has_version(f"epoch_{record.number}"):
-                    record.end()
+                if self.callback.has_version(f"epoch_{watcher.record.number}"):
+                    watcher.record.end()
                 else:
-                    record.give_up()
+                    watcher.record.give_up()
         while True:
             with self.backend.together("finding the next checkpoint") as agreement:
-                if record is not None and watcher is not None:
-                    agreement.report = (watcher.poll(), record.number, watcher.has_ended)
+                if watcher is not None:
+                    number = watcher.record.number
+                    agreement.report = (watcher.poll(run_identity()), number, watcher.has_ended)
             checkpoint, number, has_ended = agreement.reports[0]
             if checkpoint is not None:
-                self._evaluate_found(checkpoint, number, record, watcher)
+                self._evaluate_found(checkpoint, number, watcher)
             elif has_ended:
                 return
             else:
-                time.sleep(watch.POLL_SECONDS)
+                time.sleep(POLL_SECONDS)
 
     def _evaluate_given(self, number: int, name: str) -> None:
         with self.backend.together(f"finding {name}") as agreement:
@@ -167,23 +179,13 @@ class Evaluator:
         checkpoint = agreement.reports[0]
         self._evaluate(checkpoint, number, name, alias_of(name, checkpoint))
 
-    def _evaluate_found(
-        self, checkpoint: Checkpoint, number: int, record: Record | None, watcher: Watcher | None
-    ) -> None:
-        if record is not None:
-            record.begin(checkpoint, run_identity())
+    def _evaluate_found(self, checkpoint: Checkpoint, number: int, watcher: Watcher | None) -> None:
         name = str(checkpoint.path)
         evaluate = functools.partial(self._evaluate, checkpoint, number, name, checkpoint.alias)
         succeeded = self._attempt(name, evaluate, checkpoint)
-        if record is not None and watcher is not None:
-            if succeeded:
-                record.end()
-            elif checkpoint.is_unchanged():
-                record.give_up(checkpoint)
-            else:
-                record.give_up()  # it comes again, as another checkpoint, if it is still there
-                return
-            watcher.done(checkpoint)
+        with self.backend.together(f"recording {name}"):
+            if watcher is not None:
+                watcher.done(checkpoint, succeeded=succeeded)
 
     def _evaluate(self, checkpoint: Checkpoint, number: int, name: str, alias: str) -> None:
         """Evaluates one checkpoint on all ranks; a collective."""
@@ -206,22 +208,23 @@ class Evaluator:
         except CollectiveError:
             raise  # there is no one to go on with
         except Exception as error:
-            text = f"{name}: {type(error).__name__}: {error}"
             if checkpoint is not None and not checkpoint.is_unchanged():
-                logger.warning("%s was removed or written again, and is skipped: %s", name, error)
-                return False
-            self._failures.append(text)
+                fault = "was removed or written again, and is skipped"
+            else:
+                fault = "could not be evaluated"
+                self._failures.append(name)
             if self.backend.is_chief:
-                logger.warning("%s", text)
+                logger.warning("%s %s: %s: %s", name, fault, type(error).__name__, error)
             return False
         return True
 
     def finish(self) -> int:
         """Finishes the W&B run, and returns the exit status."""
+        status = int(bool(self._failures))
         if self.backend.is_chief and wandb.run is not None:
-            wandb.run.finish(exit_code=int(bool(self._failures)))
-        if self._failures:
+            wandb.run.finish(exit_code=status)
+        if self.backend.is_chief and self._failures:
             logger.warning(
                 "%d of %d checkpoints could not be evaluated.", len(self._failures), self._count
             )
-        return int(bool(self._failures))
+        return status

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from disteval.checkpoints.files import Checkpoint, find, is_whole
 from disteval.checkpoints.record import Record
@@ -30,13 +31,17 @@ class Watcher:
         until: The name of the last checkpoint, with or without its ending; `None` for no end.
         idle: After so many seconds without a new checkpoint, there is none any more; `None` for
             no end.
+
+    Attributes:
+        record: The argument.
+        has_ended: Whether there are no more checkpoints.
     """
 
     def __init__(
         self, folder: Path, record: Record, until: str | None = None, idle: float | None = None
     ) -> None:
         self._folder = folder
-        self._record = record
+        self.record = record
         self._until = until
         self._idle = idle
         # The checkpoints of the last poll that were not evaluated, with when they were new.
@@ -45,37 +50,49 @@ class Watcher:
         self._found = time.monotonic()
         self.has_ended = until is not None and any(map(self._is_last_known, find(folder)))
 
-    def poll(self) -> Checkpoint | None:
-        """Returns the next checkpoint if there is one now, and sets `has_ended`."""
+    def poll(self, run: dict[str, Any] | None) -> Checkpoint | None:
+        """Returns the next checkpoint if there is one now, and sets `has_ended`.
+
+        Args:
+            run: The W&B run in which it is going to be evaluated.
+        """
         if self.has_ended:
             return None
-        pending = [each for each in find(self._folder) if not self._record.knows(each)]
+        pending = [each for each in find(self._folder) if not self.record.knows(each)]
         before, now = self._seen, time.monotonic()
         self._warn_of_removed(pending)
         self._seen = {each: before.get(each, now) for each in pending}
         # A file that is being written changes between two polls.
         for checkpoint in self._ready(pending, before):
             self._found = now
+            self.record.begin(checkpoint, run)
             return checkpoint
         if self._idle is not None and time.monotonic() - self._found > self._idle:
             self.has_ended = True
         return None
 
-    def done(self, checkpoint: Checkpoint) -> None:
-        """Records that a checkpoint was evaluated, or cannot be."""
+    def done(self, checkpoint: Checkpoint, *, succeeded: bool) -> None:
+        """Records that a checkpoint was evaluated, or could not be."""
         self._found = time.monotonic()
+        if succeeded:
+            self.record.end()
+        elif checkpoint.is_unchanged():
+            self.record.give_up(checkpoint)
+        else:
+            self.record.give_up()  # what was written since is another checkpoint, and comes again
+            return
         self.has_ended = self.has_ended or self._is_last(checkpoint)
 
     def _is_last(self, checkpoint: Checkpoint) -> bool:
         return self._until in (checkpoint.name, checkpoint.path.name)
 
     def _is_last_known(self, checkpoint: Checkpoint) -> bool:
-        return self._is_last(checkpoint) and self._record.knows(checkpoint)
+        return self._is_last(checkpoint) and self.record.knows(checkpoint)
 
     def _warn_of_removed(self, pending: list[Checkpoint]) -> None:
         paths = {each.path for each in pending}
         for checkpoint in self._seen:
-            if checkpoint.path not in paths and not self._record.knows(checkpoint):
+            if checkpoint.path not in paths and not self.record.knows(checkpoint):
                 logger.warning("%s was removed before it was evaluated.", checkpoint.path)
 
     def _ready(

@@ -84,7 +84,7 @@ def test_checkpoints_that_are_named(
     )  # fmt: skip
     # A checkpoint that cannot be loaded is named, and the others go on.
     assert done.returncode == 1, done.stdout
-    assert f"{broken}: " in done.stdout
+    assert f"{broken} could not be evaluated: " in done.stdout
     assert "1 of 5 checkpoints could not be evaluated" in done.stdout
     found = rows(done.stdout)
     assert [row["checkpoint"] for row in found] == [str(path) for path in paths]

@@ -82,6 +82,15 @@ def test_nothing_to_evaluate_or_too_much(tmp_path: Path) -> None:
             program.run(args)
 
 
+def test_a_watcher_alone_ends(tmp_path: Path) -> None:
+    for options in ({"until": "a"}, {"idle": 3.0}):
+        with pytest.raises(DistEvalError, match="Only a watcher ends"):
+            program.run(arguments("f:f", tmp_path, **options))
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(DistEvalError, match=f"--idle {seconds}"):
+            program.run(arguments("f:f", watch=tmp_path, idle=seconds))
+
+
 def test_failures_are_named_and_the_others_go_on(
     factory: types.ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -98,7 +107,9 @@ def test_failures_are_named_and_the_others_go_on(
         args = arguments("factory_of_the_test:make", good, broken, other, missing, weights)
         assert program.run(args) == 1
     said = [record.message for record in caplog.records if record.name == "disteval"]
-    assert [text.split(": ")[0] for text in said[:3]] == [str(broken), str(other), str(missing)]
+    assert [text.split(": ")[0] for text in said[:3]] == [
+        f"{path} could not be evaluated" for path in (broken, other, missing)
+    ]
     assert said[3] == "3 of 5 checkpoints could not be evaluated."
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["checkpoint", "loss", "mae"]

@@ -23,30 +23,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+RUN = {"entity": "e", "project": "p", "id": "i"}
+
+
 class Folder:
     """A folder that is watched."""
 
     def __init__(self, path: Path, until: str | None = None, idle: float | None = None) -> None:
         self.path = path
-        self.record = Record(path)
-        self.watcher = Watcher(path, self.record, until, idle)
+        self.watcher = Watcher(path, Record(path), until, idle)
 
     def write(self, name: str, content: bytes, modified: int) -> None:
         (self.path / name).write_bytes(content)
         os.utime(self.path / name, ns=(modified, modified))
 
     def next(self) -> str | None:
-        found = self.watcher.poll()
+        found = self.watcher.poll(RUN)
         return None if found is None else found.path.name
 
     def evaluate(self) -> str | None:
         """Polls until something can be evaluated, or nothing has changed."""
         name = self.next() or self.next()
         if name is not None:
-            checkpoint = Checkpoint.of(self.path / name)
-            self.record.begin(checkpoint, None)
-            self.record.end()
-            self.watcher.done(checkpoint)
+            self.watcher.done(Checkpoint.of(self.path / name), succeeded=True)
         return name
 
 
@@ -111,6 +110,24 @@ def test_the_last_one_is_named(until: str, tmp_path: Path, whole: bytes) -> None
     assert folder.watcher.has_ended
     assert folder.next() is None
     assert Folder(tmp_path, until=until).watcher.has_ended, "also after a restart"
+
+
+def test_a_failure_is_recorded_unless_the_file_has_changed(tmp_path: Path, whole: bytes) -> None:
+    folder = Folder(tmp_path, until="a")
+    folder.write("a.keras", whole, 1)
+    assert [folder.next() for _ in range(2)] == [None, "a.keras"]
+    first = Checkpoint.of(tmp_path / "a.keras")
+    folder.write("a.keras", whole, 2)
+    folder.watcher.done(first, succeeded=False)
+    assert not folder.watcher.has_ended
+    assert [folder.next() for _ in range(2)] == [None, "a.keras"]
+    assert folder.watcher.record.is_interrupted
+    assert folder.watcher.record.run == RUN
+    folder.watcher.done(Checkpoint.of(tmp_path / "a.keras"), succeeded=False)
+    assert folder.watcher.has_ended
+    again = Record(tmp_path)
+    assert (again.number, again.is_interrupted) == (0, False)
+    assert again.knows(Checkpoint.of(tmp_path / "a.keras"))
 
 
 def test_an_idle_folder_ends(tmp_path: Path, whole: bytes) -> None:
