@@ -12,6 +12,7 @@ import tensorflow as tf
 from disteval.errors import DistEvalError
 from disteval.inference.forms import shapes_differ, sliced
 from disteval.inference.functions import BatchFunctions
+from disteval.inference.seeds import current_numbers, numbered
 from disteval.inference.steps import StepResult, Steps
 
 
@@ -47,18 +48,21 @@ class EagerStep:
 
     def _model_step(self, batch: Any, states: Any) -> tuple[Any, list[tf.Tensor]]:
         """Returns the outputs of the model's own step, and the new states of the metrics."""
+        numbers = current_numbers()
         if self._steps.model.run_eagerly:
-            return self._evaluate(batch, states)
+            return self._evaluate(batch, numbers, states)
         # The variables of the metrics, which a trace knows, are new when the model was compiled.
         variables = self._steps.metric_variables
         if [*map(id, variables)] != [*map(id, self._traced_for)] or self._compiled is None:
             self._traced_for = list(variables)
             self._compiled = tf.function(self._evaluate, reduce_retracing=True)
-        outputs, updated = self._compiled(batch, states)
+        outputs, updated = self._compiled(batch, numbers, states)
         return outputs, updated
 
-    def _evaluate(self, batch: Any, states: Any) -> tuple[Any, list[tf.Tensor]]:
-        result = self._steps.run(batch, self._steps.values(0), states, lambda outputs, _: outputs)
+    def _evaluate(self, batch: Any, numbers: Any, states: Any) -> tuple[Any, list[tf.Tensor]]:
+        with numbered(numbers):  # those of the trace, which differ from batch to batch
+            values = self._steps.values(0)
+            result = self._steps.run(batch, values, states, lambda outputs, _: outputs)
         self._written = result.written
         return result.outputs, result.states
 

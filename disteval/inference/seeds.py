@@ -38,14 +38,23 @@ def sample_seeds() -> tf.Tensor:
             return tf.map_fn(draw, (logits, disteval.sample_seeds()), fn_output_signature=tf.int64)
         ```
     """
+    # A number of 64 bits is two of 32.
+    return tf.bitcast(current_numbers(), tf.int32)
+
+
+def current_numbers() -> tf.Tensor:
+    """Returns the numbers of the samples of the batch that is being evaluated.
+
+    Raises:
+        DistEvalError: There is none.
+    """
     numbers = _numbers.get()
     if numbers is None:
         raise DistEvalError(
             "sample_seeds() was called where no batch is evaluated. Expected: a call in `infer` or "
             "`postprocess`, while disteval runs them."
         )
-    # A number of 64 bits is two of 32.
-    return tf.bitcast(numbers, tf.int32)
+    return numbers
 
 
 @contextlib.contextmanager

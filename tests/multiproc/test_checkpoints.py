@@ -26,7 +26,8 @@ EPOCHS = 4
 
 def training(folder: Path) -> subprocess.Popen[str]:
     """Starts a training beside the test."""
-    command = [sys.executable, str(SCRIPTS / "checkpoints_train.py"), str(folder), str(EPOCHS)]
+    script = SCRIPTS / "checkpoints_train.py"
+    command = [sys.executable, str(script), str(folder), str(EPOCHS), ".keras"]
     path = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
@@ -128,6 +129,18 @@ def test_a_folder_is_watched_while_a_training_writes_there(
     check_versions(wandb_backend, expected)
     # It is done, and a restart finds that out at once.
     assert rows(check("checkpoints_evaluate.py", "never", *arguments, env=env)) == []
+
+
+def test_saved_models_of_keras_2(tmp_path: Path, wandb_backend: WandbBackend) -> None:
+    env = client(wandb_backend) | {"TF_USE_LEGACY_KERAS": "1"}
+    output = check("checkpoints_train.py", tmp_path, 2, "", env=env)  # folders, without an ending
+    expected = json.loads(output.splitlines()[-1])
+    paths = [tmp_path / name for name in expected]
+    found = rows(
+        check("checkpoints_evaluate.py", "never", "evaluate", FACTORY, *paths, "--json", env=env)
+    )
+    losses = [each["metrics"]["loss"] for each in expected.values()]
+    assert [row["metrics"]["loss"] for row in found] == pytest.approx(losses, abs=1e-6)
 
 
 def test_the_launcher_of_horovod(

@@ -36,3 +36,15 @@ def test_postprocess_has_the_seeds_of_all_sources() -> None:
         for eager in (False, True):
             found = disteval.predict(model, data, postprocess=postprocess, eager=eager)
             np.testing.assert_array_equal(found[:, 0], np.arange(10))
+
+
+def test_a_step_of_the_model_has_the_seeds_of_its_batch() -> None:
+    class Own(tf.keras.Model):
+        def predict_step(self, data: tf.Tensor) -> tf.Tensor:
+            return disteval.sample_seeds()
+
+    inputs = tf.keras.Input((1,))
+    model = Own(inputs, inputs)
+    for eager in (False, True):
+        found = disteval.predict(model, np.zeros((10, 1)), batch_size=3, eager=eager)
+        np.testing.assert_array_equal(found[:, 0], np.arange(10))
