@@ -29,8 +29,8 @@ class Watcher:
         folder: The folder.
         record: What was evaluated.
         until: The name of the last checkpoint, with or without its ending; `None` for no end.
-        idle: After so many seconds without a new checkpoint, there is none any more; `None` for
-            no end.
+        idle: After so many seconds without anything new, there is no checkpoint any more; `None`
+            for no end.
 
     Attributes:
         record: The argument.
@@ -47,7 +47,8 @@ class Watcher:
         # The checkpoints of the last poll that were not evaluated, with when they were new.
         self._seen: dict[Checkpoint, float] = {}
         self._warned: set[Checkpoint] = set()
-        self._found = time.monotonic()
+        # When there was something new the last time; `None` before the first poll.
+        self._active: float | None = None
         self.has_ended = until is not None and any(map(self._is_last_known, find(folder)))
 
     def poll(self, run: dict[str, Any] | None) -> Checkpoint | None:
@@ -62,18 +63,19 @@ class Watcher:
         before, now = self._seen, time.monotonic()
         self._warn_of_removed(pending)
         self._seen = {each: before.get(each, now) for each in pending}
+        if self._active is None or self._seen.keys() - before.keys():
+            self._active = now
         # A file that is being written changes between two polls.
         for checkpoint in self._ready(pending, before):
-            self._found = now
             self.record.begin(checkpoint, run)
             return checkpoint
-        if self._idle is not None and time.monotonic() - self._found > self._idle:
+        if self._idle is not None and now - self._active > self._idle:
             self.has_ended = True
         return None
 
     def done(self, checkpoint: Checkpoint, *, succeeded: bool) -> None:
         """Records that a checkpoint was evaluated, or could not be."""
-        self._found = time.monotonic()
+        self._active = time.monotonic()
         if succeeded:
             self.record.end()
         elif checkpoint.is_unchanged():

@@ -133,7 +133,9 @@ def test_a_failure_is_recorded_unless_the_file_has_changed(tmp_path: Path, whole
 def test_an_idle_folder_ends(tmp_path: Path, whole: bytes) -> None:
     folder = Folder(tmp_path, idle=0.0)
     folder.write("a.keras", whole, 1)
+    # However long it takes until the first poll, what is there comes first.
+    assert folder.evaluate() == "a.keras"
     while not folder.watcher.has_ended:
-        folder.evaluate()
+        assert folder.evaluate() is None
     assert folder.next() is None
     shutil.rmtree(tmp_path)
