@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from disteval.tasks.detection import DetectionEval as DetectionEval
     from disteval.tasks.regression import RegressionEval as RegressionEval
     from disteval.tasks.segmentation import SegmentationEval as SegmentationEval
+    from disteval.tasks.text import TextEval as TextEval
 
 # Imported on first use (PEP 562), so that `import disteval` and the commands that need neither
 # TensorFlow nor W&B start without them.
@@ -41,6 +42,7 @@ _MODULES = {
     "disteval.tasks.detection": ["DetectionEval"],
     "disteval.tasks.regression": ["RegressionEval"],
     "disteval.tasks.segmentation": ["SegmentationEval"],
+    "disteval.tasks.text": ["TextEval"],
 }  # fmt: skip
 __all__ = ["__version__", *(name for names in _MODULES.values() for name in names)]
 

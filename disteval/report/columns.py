@@ -20,6 +20,8 @@ from disteval.tables.history import COLUMNS as HISTORY
 # A column with one of these words counts boxes: `true_positives` is not the truth.
 COUNTS = {"positives", "negatives"}
 MAX_TEXT = 300
+# Of a text whose differences to its reference are shown.
+MAX_COMPARED = 2000
 # With more, a column holds free text or identifiers.
 MAX_CLASSES = 2000
 NO_RANK = 1000
@@ -39,6 +41,11 @@ def is_number(cell: Any) -> bool:
 def is_bool(cell: Any) -> bool:
     """Whether a cell is a bool."""
     return isinstance(cell, bool)
+
+
+def is_text(cell: Any) -> bool:
+    """Whether a cell is text."""
+    return isinstance(cell, str)
 
 
 def is_scalar(cell: Any) -> bool:
@@ -66,10 +73,11 @@ class Role:
 
 ROLES: dict[str, Role] = {
     "picture": Role(is_picture),
-    "correct": Role(is_bool, ("correct", "right")),
+    "correct": Role(is_bool, ("correct", "right", "match")),
     "confidence": Role(is_number, ("confidence", "probability", "prob", "score", "certainty")),
     "loss": Role(is_number, ("loss", "error", "residual")),
     "prediction": Role(is_plain, ("prediction", "predicted", "pred", "guess", "output")),
+    "reference": Role(is_text, ("reference",)),
     "truth": Role(
         is_plain, ("truth", "label", "target", "actual", "true", "gt", "class", "category", "y")
     ),
@@ -146,15 +154,19 @@ def class_name(cell: Any, names: Mapping[int, str]) -> str:
     return names.get(int(cell), str(int(cell)))
 
 
-def encode(column: Sequence[Any]) -> dict[str, Any]:
+def encode(column: Sequence[Any], max_text: int = MAX_TEXT) -> dict[str, Any]:
     """Returns the values of a column in a form that JSON can hold, and their `kind`.
 
     The kind is `number`, `text` (also of bools), or `nested` if there are lists or media.
+
+    Args:
+        column: The cells.
+        max_text: Characters of a text at most.
     """
     if _all_fit(Role(is_number), column):
         return {"kind": "number", "values": [_number(cell) for cell in column]}
     kind = "text" if all(cell is None or is_scalar(cell) for cell in column) else "nested"
-    return {"kind": kind, "values": [None if cell is None else _text(cell) for cell in column]}
+    return {"kind": kind, "values": [None if c is None else _text(c, max_text) for c in column]}
 
 
 def _number(cell: Any) -> Any:
@@ -168,7 +180,7 @@ def _number(cell: Any) -> Any:
     return float(f"{cell:.5g}")
 
 
-def _text(cell: Any) -> str:
+def _text(cell: Any, max_text: int) -> str:
     if isinstance(cell, str):
         text = cell
     elif isinstance(cell, dict) and "_type" in cell:
@@ -177,4 +189,4 @@ def _text(cell: Any) -> str:
         text = ", ".join(str(_number(item)) if is_number(item) else str(item) for item in cell)
     else:
         text = str(cell) if isinstance(cell, bool) else json.dumps(cell)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return text if len(text) <= max_text else text[: max_text - 1] + "…"

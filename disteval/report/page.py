@@ -18,7 +18,8 @@ from disteval.tables.history import COLUMNS as HISTORY
 
 # Each imports only from earlier ones.
 SCRIPTS = ("text.js", "elements.js", "data.js", "axes.js", "map.js", "rows.js", "classes.js",
-           "charts.js", "slices.js", "timeline.js", "samples.js", "page.js")  # fmt: skip
+           "charts.js", "slices.js", "timeline.js", "differences.js", "samples.js",
+           "page.js")  # fmt: skip
 # The column of what the version before predicted.
 PREVIOUS = HISTORY[0]
 # Imports, which may span lines, and the keyword of exports: a single script needs neither.
@@ -72,7 +73,9 @@ class PageData:
         }
 
     def _encode_version(self, version: StoredVersion, named: Mapping[str, str]) -> dict[str, Any]:
-        by_class = {named[role] for role in ("truth", "prediction") if role in named}
+        # With a reference, a prediction is free text.
+        told_apart = () if "reference" in named else ("truth", "prediction")
+        by_class = {named[role] for role in told_apart if role in named}
         told = [version.columns[name] for name in by_class]
         single, several = roles.are_classes(*told), roles.are_class_lists(*told)
         if by_class:
@@ -89,7 +92,8 @@ class PageData:
             elif name in by_class and several:
                 value = {"kind": "classes", "values": [_each(self._named, c) for c in cells]}
             else:
-                value = roles.encode(cells)
+                is_compared = name in (named.get("reference"), named.get("prediction"))
+                value = roles.encode(cells, roles.MAX_COMPARED if is_compared else roles.MAX_TEXT)
             encoded[name] = self._columns.setdefault(json.dumps(value), len(self._columns))
         num_rows = len(next(iter(version.columns.values()), []))
         return {

@@ -1,6 +1,7 @@
 // The samples: a card for each, and all about one of them.
 
 import { isFact } from "./data.js";
+import { drawDifferences } from "./differences.js";
 import { element } from "./elements.js";
 import { spaced } from "./text.js";
 import { drawTimeline } from "./timeline.js";
@@ -30,7 +31,9 @@ function sampleCard(row, names, { first, second }, report, open) {
   const listed = filled.slice(0, MAX_FACTS);
   const differ = (name) => new Set(shown.filter(([, at]) => at !== undefined).map(([version, at]) => cell(version, name, at))).size > 1;
   const facts = listed.filter((name) => !differ(name)).flatMap((name) => fact(name, first.text(name, row)));
-  const truth = first.roles.truth ? fact("Truth", first.text(first.roles.truth, row)) : [];
+  const { truth: label, reference } = first.roles;
+  const truth = label ? fact("Truth", first.text(label, row)) : [];
+  if (reference) truth.push(...fact("Reference", first.text(reference, row)));
   const button = { type: "button", class: "pictures", "aria-label": `Details of sample ${key}`, onclick: () => open(key) };
   const inside = pictures.length ? pictures : [element("span", { class: "muted" }, `Sample ${key}`)];
   return element("article", { class: "card sample" },
@@ -96,6 +99,13 @@ function mark(isCorrect) {
   return element("span", { class: `mark ${name}`, role: "img", "aria-label": label }, sign);
 }
 
+// Draws the prediction of a version, with its differences to a reference.
+function drawPrediction(version, row) {
+  const { prediction, reference } = version.roles;
+  const text = version.text(prediction, row);
+  return reference ? drawDifferences(version.text(reference, row), text) : [text];
+}
+
 // Draws what a version predicts; `isNamed` tells which version that is.
 function predictionLine(version, row, isNamed) {
   if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
@@ -108,7 +118,7 @@ function predictionLine(version, row, isNamed) {
     element("span", { class: "what" },
       isNamed ? element("small", {}, version.name) : null,
       isNumber && !isNamed ? element("small", {}, "Prediction") : null,
-      prediction ? element("span", { class: "cut", title: version.text(prediction, row) }, version.text(prediction, row)) : null),
+      prediction ? element("span", { class: "cut", title: version.text(prediction, row) }, ...drawPrediction(version, row)) : null),
     ...numbers);
   const share = confidence ? version.column(confidence).values[row] : null;
   if (share !== null && share >= 0 && share <= 1) {
@@ -123,7 +133,7 @@ export function sampleDetails(key, { first, second }, report) {
   const at = report.versions.map((version) => [version, version.rowOf(key)]).filter(([, row]) => row !== undefined);
   const [version, row] = at.find(([candidate]) => candidate === first) ?? at[0];
   const pictured = [[version, row], [second, second?.rowOf(key)]].filter(([, there]) => there !== undefined);
-  const named = [version.roles.truth, ...version.others].filter((name) => name !== undefined);
+  const named = [version.roles.truth, version.roles.reference, ...version.others].filter((name) => name !== undefined);
   const facts = named.flatMap((name) => fact(name, version.text(name, row)));
   return [
     element("div", { class: "pictures" }, ...drawPictures(pictured, report, true)),
@@ -141,5 +151,5 @@ function historyTable(at, shown, chosen) {
     ...at.map(([version, row]) => element("tr", { class: version === chosen ? "chosen" : "" },
       element("th", { scope: "row" }, version.name.replaceAll(" ", "\u00a0")),
       element("td", {}, mark(version.isCorrect(row)) ?? ""),
-      ...columns.map((name) => element("td", {}, cell(version, name, row))))));
+      ...columns.map((name) => element("td", {}, ...(name === version.roles.prediction ? drawPrediction(version, row) : [cell(version, name, row)]))))));
 }

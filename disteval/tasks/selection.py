@@ -50,7 +50,7 @@ class Selection:
         """
         if self.output_key is None:
             return outputs
-        return _required(outputs, "output_key", self.output_key, model, "The model has no output")
+        return required(outputs, "output_key", self.output_key, model, "The model has no output")
 
     def label(self, labels: Any, model: Any) -> Any:
         """Returns the chosen target: a tensor, or a nest of several if there is no key.
@@ -64,7 +64,7 @@ class Selection:
             found = find(labels, self.output_key, _names(model))
             return labels if found is _MISSING else found
         missing = "validation_data has no target"
-        return _required(labels, "label_key", self.label_key, model, missing)
+        return required(labels, "label_key", self.label_key, model, missing)
 
     def loss(self, losses: Any, model: Any) -> Any:
         """Returns the compiled loss of the chosen output; `None` if it has none."""
@@ -91,6 +91,28 @@ def find(nest: Any, key: Any, names: Sequence[str] = ()) -> Any:
     for part in parts if isinstance(parts, list | tuple) else [parts]:
         nest = _part(nest, part)
     return nest
+
+
+def required(nest: Any, argument: str, key: Any, model: Any, missing: str) -> Any:
+    """Returns a part of a nest by its key.
+
+    Args:
+        nest: Mappings and sequences.
+        argument: The name of the argument that holds the key, for an error.
+        key: A name, an index or a path.
+        model: The model, whose outputs may have names; `None` of what has nothing to do with them.
+        missing: What is wrong if there is no such part, in words.
+
+    Raises:
+        DataError: There is no such part.
+    """
+    found = find(nest, key, _names(model))
+    if found is _MISSING:
+        raise DataError(
+            f"{missing} of this key. Received: {argument}={key!r}. Expected: one of "
+            f"{_listed(nest)}."
+        )
+    return found
 
 
 def only_leaf(nest: Any, what: str) -> Any:
@@ -124,16 +146,6 @@ def leaves(nest: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
     return {
         key: leaf for part, inner in parts for key, leaf in leaves(inner, (*path, part)).items()
     }
-
-
-def _required(nest: Any, argument: str, key: Any, model: Any, missing: str) -> Any:
-    found = find(nest, key, _names(model))
-    if found is _MISSING:
-        raise DataError(
-            f"{missing} of this key. Received: {argument}={key!r}. Expected: one of "
-            f"{_listed(nest)}."
-        )
-    return found
 
 
 def _part(nest: Any, part: Any) -> Any:

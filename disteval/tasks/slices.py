@@ -28,7 +28,7 @@ TAKEN = frozenset({
     "index", "epoch", "step", "row", "image", "label", "target", "prediction", "top_k",
     "top_k_scores", "confidence", "correct", "loss", "probabilities", "residual", "absolute_error",
     "squared_error", "true_positives", "false_positives", "false_negatives", "iou",
-    "pixel_accuracy", *COLUMNS,
+    "pixel_accuracy", "prompt", "reference", "output", "score", "exact_match", "f1", *COLUMNS,
 })  # fmt: skip
 
 

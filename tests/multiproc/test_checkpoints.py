@@ -174,6 +174,7 @@ def test_files_of_weights_and_a_pruned_folder(
     check_versions(wandb_backend, {name: expected[name] for name in names[1:3]})
 
 
+@pytest.mark.timeout(900)
 def test_the_example_of_the_readme(tmp_path: Path) -> None:
     blocks = examples.read(TESTS.parent / "README.md")
     (code,) = [block.text for block in blocks if "in evaluation.py" in block.text]
@@ -201,7 +202,6 @@ def test_the_example_of_the_readme(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
         )
         assert done.returncode == 0, done.stdout
         header, *rows = [
