@@ -123,7 +123,7 @@ def _start_elastic(
     output = launch(
         "horovod.sh",
         *("-np", "3", "--min-np", "1", "--max-np", "3", "--network-interfaces", "lo"),
-        *("--host-discovery-script", discovery, "--gloo-timeout-seconds", "10"),
+        *("--host-discovery-script", discovery, "--gloo-timeout-seconds", "30"),
         *("--script", TESTS / "chaos" / "elastic.py", "--", schedule.to_json(), notes),
         *("--epochs", str(schedule.evaluations), "--samples", str(schedule.samples)),
         env=env | {"PYTHONPATH": f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},

@@ -78,9 +78,14 @@ with strategy.scope():
 if backend.is_chief:
     wandb.init(project="tables", id="reversal")
 evaluation = Reversal(
-    (x[2000:], y[2000:]), decode, in_logs=("exact_match",), monitor="chrf", mode="max", num_rows=100,
+    (x[2000:], y[2000:]),
+    decode,
+    in_logs=("exact_match",),
+    monitor="chrf",
+    mode="max",
+    num_rows=100,
     backend=replicas.BACKEND,
-)  # fmt: skip
+)
 own = slice(backend.rank, 2000, backend.size)
 model.fit(
     x[own], y[own], batch_size=32, epochs=EPOCHS, verbose=0,
