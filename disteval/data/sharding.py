@@ -86,7 +86,7 @@ class Shard:
         if work is None:
             edges = np.rint(fractions * count)
         else:
-            # A part ends with the item whose middle comes before its part of all work.
+            # An item belongs to the part in which the middle of its work lies.
             done = np.cumsum(work)
             edges = np.searchsorted(done - work / 2, fractions * done[-1])
         start, stop = edges[self.rank : self.rank + 2].astype(int)
