@@ -189,9 +189,13 @@ class ShownVersion {
 
   // Whether the prediction of the version before was right; null if unknown.
   wasCorrect(row) {
-    const [truth, previous] = [this.role("truth"), this.column("previous")];
+    const [truth, previous] = [this.role("truth") ?? this.role("reference"), this.column("previous")];
     if (!truth || !previous || previous.values[row] === null || truth.values[row] === null) return null;
-    return String(previous.values[row]) === String(truth.values[row]);
+    if (this.column("changed")?.values[row] === "False") return this.isCorrect(row);
+    const [before, right] = [previous, truth].map(({ values }) => String(values[row]).trim());
+    if (before === right) return true;
+    // Of a long text, the history keeps the beginning.
+    return !this.isCorrect(row) && before.endsWith("…") && right.startsWith(before.slice(0, -1));
   }
 
   // Returns the parts of the samples that slices tell apart, as [name, value, number of rows].

@@ -109,7 +109,7 @@ function drawPrediction(version, row) {
 // Draws what a version predicts; `isNamed` tells which version that is.
 function predictionLine(version, row, isNamed) {
   if (row === undefined) return element("p", { class: "prediction muted" }, `${version.name}: not in the table`);
-  const { prediction, confidence } = version.roles;
+  const { prediction, confidence, reference } = version.roles;
   const numbers = version.beside.map((name) => element("span", { class: "number", title: name },
     name === confidence ? null : element("small", {}, `${spaced(name)} `), version.text(name, row)));
   const isNumber = prediction && version.column(prediction).kind === "number";
@@ -118,9 +118,10 @@ function predictionLine(version, row, isNamed) {
     element("span", { class: "what" },
       isNamed ? element("small", {}, version.name) : null,
       isNumber && !isNamed ? element("small", {}, "Prediction") : null,
-      prediction ? element("span", { class: "cut", title: version.text(prediction, row) }, ...drawPrediction(version, row)) : null),
+      prediction ? element("span", { class: reference ? "cut compared" : "cut", title: version.text(prediction, row) }, ...drawPrediction(version, row)) : null),
     ...numbers);
-  const share = confidence ? version.column(confidence).values[row] : null;
+  // The score of a text is no share of one.
+  const share = confidence && !reference ? version.column(confidence).values[row] : null;
   if (share !== null && share >= 0 && share <= 1) {
     line.classList.add("bar");
     line.style.setProperty("--share", `${100 * share}%`);

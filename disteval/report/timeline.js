@@ -2,6 +2,7 @@
 
 import { drawAxes, scale } from "./axes.js";
 import { element, svg } from "./elements.js";
+import { spaced } from "./text.js";
 
 const LINE = { width: 640, height: 120, left: 46, right: 12, top: 10, bottom: 22 };
 
@@ -18,16 +19,18 @@ export function drawTimeline(at) {
     };
   }).filter((point) => Number.isFinite(point.value));
   if (points.length < 2) return null;
+  const name = spaced(at.map(([version]) => version.roles.confidence).find(Boolean));
+  const title = name.charAt(0).toUpperCase() + name.slice(1);
   const x = scale(points.map((point) => point.place), LINE.left, LINE.width - LINE.right);
   const y = scale([0, 1, ...points.map((point) => point.value)], LINE.height - LINE.bottom, LINE.top);
   const path = points.map((point, i) => `${i ? "L" : "M"}${x.place(point.place).toFixed(1)} ${y.place(point.value).toFixed(1)}`);
-  const picture = svg("svg", { viewBox: `0 0 ${LINE.width} ${LINE.height}`, role: "img", "aria-label": "Confidence over the versions" });
+  const picture = svg("svg", { viewBox: `0 0 ${LINE.width} ${LINE.height}`, role: "img", "aria-label": `${title} over the versions` });
   picture.append(
     ...drawAxes(LINE, x, y, [points[0].place, points.at(-1).place]),
     svg("path", { class: "line line-5", d: path.join("") }),
     ...points.map((point) => drawDot(point, x, y)),
   );
-  return element("figure", { class: "timeline" }, element("figcaption", {}, element("h3", {}, "Confidence")), picture);
+  return element("figure", { class: "timeline" }, element("figcaption", {}, element("h3", {}, title)), picture);
 }
 
 function drawDot({ place, value, isCorrect, title }, x, y) {

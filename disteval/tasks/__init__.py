@@ -10,7 +10,6 @@ metrics.
   inputs of a model as table cells. `slices.py`: metrics of parts of the samples.
 - `selection.py`, `logits.py`, `probabilities.py`: which output, whether logits, as probabilities.
 - `classes.py`, `confidence.py`, `curves.py`: names, suspect labels and charts of classes.
-- `text_scores.py`: how near a text is to its reference.
 - `boxes.py`: formats of bounding boxes; `coco.py`: COCO's metrics. `texts.py`: text, and token ids
-  as text; `text_scores.py`: its metrics.
+  as text; `text_scores.py`: how near a text is to its reference.
 """

@@ -11,7 +11,7 @@ from multiproc.running import SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
-MEASURED = ["classification", "regression", "segmentation", "detection"]
+MEASURED = ["classification", "regression", "segmentation", "detection", "text"]
 TASKS = {
     "single": [*MEASURED, "worst", "mixed"],
     "mirrored": MEASURED,
@@ -21,7 +21,7 @@ EPOCHS = 2
 PIXELS = 36 * 36
 # Samples of each task.
 SAMPLES = {"classification": 600, "wide": 200, "worst": 200, "mixed": 100, "regression": 442,
-           "segmentation": 50, "detection": 60}  # fmt: skip
+           "segmentation": 50, "detection": 60, "text": 120}  # fmt: skip
 ROWS = {
     "classification": 40,
     "wide": 200,
@@ -30,6 +30,7 @@ ROWS = {
     "regression": 442,
     "segmentation": 10,
     "detection": 20,
+    "text": 30,
 }
 # The charts and tables, beside numbers, that each task logs into the workspace of its run.
 CURVES = {"pr_curve", "roc_curve", "confusion_matrix"}
@@ -41,7 +42,10 @@ LOGGED = {
     "regression": {"scatter_table", "residuals"},
     "segmentation": set(),
     "detection": {"predictions"},
+    "text": set(),
 }
+# The column by which the worst come first, and its sign.
+WORST = {"segmentation": ("iou", 1), "worst": ("loss", -1), "text": ("score", 1)}
 # The metrics of each task in the first launch; those of all other launches must be equal.
 first: dict[str, dict[str, float]] = {}
 
@@ -119,8 +123,8 @@ def check_reading(wandb_backend: WandbBackend) -> None:
             indices = [row[1] for row in version["rows"]]
             if task != "worst" or "latest" in version["aliases"]:
                 assert indices == [row[0] for row in data["rows"]]
-            if task in ("segmentation", "worst"):
-                column, sign = ("iou", 1) if task == "segmentation" else ("loss", -1)
+            if task in WORST:
+                column, sign = WORST[task]
                 losses = [sign * row[columns.index(column)] for row in version["rows"]]
                 assert losses == sorted(losses), "the worst first"
             else:
@@ -163,6 +167,14 @@ def check_cells(task: str, rows: list[dict[str, Any]]) -> None:
             assert set(row["image"]["masks"]) == {"ground_truth", "predictions"}
         seen = {pixel for row in rows for pixel in row["image"]["masks"]["ground_truth"]}
         assert 11 in seen, "ignored pixels are one more class"
+    elif task == "text":
+        for row in rows:
+            assert len(row["output"]) == len(row["reference"])
+            assert row["output"] == row["prompt"], "the model returns its input"
+            assert row["exact_match"] == (row["output"] == row["reference"])
+            assert 0 < row["score"] < 100
+            assert row["words"] == str(len(row["reference"].split()))
+        assert any("七" in row["reference"] for row in rows)
     elif task == "detection":
         for row in rows:
             boxes = row["image"]["boxes"]

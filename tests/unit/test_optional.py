@@ -21,6 +21,7 @@ X, Y = np.zeros((4, 4), np.float32), np.zeros(4)
         ("sklearn", lambda: disteval.ClassificationEval((X, Y))),
         ("sklearn", lambda: disteval.RegressionEval((X, Y))),
         ("faster_coco_eval", lambda: disteval.DetectionEval((X, Y), ["a"])),
+        ("sacrebleu", lambda: disteval.TextEval((X, Y))),
     ],
 )
 def test_missing_dependency(

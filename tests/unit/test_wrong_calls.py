@@ -19,6 +19,7 @@ from disteval import (
     DistEvalError,
     RegressionEval,
     SegmentationEval,
+    TextEval,
 )
 
 keras = tf.keras
@@ -63,6 +64,13 @@ class Detector(keras.Model):
 
 def callback(*columns: Any, **options: Any) -> Any:
     return Eval(*(columns or (["x"], ["epoch", "x"])), **{"validation_data": (X, Y), **options})
+
+
+class Said(TextEval):
+    """Returns strings, whatever the model says."""
+
+    def infer(self, model: Any, batch: Any) -> Any:
+        return tf.fill([tf.shape(batch[0])[0]], "text")
 
 
 def starts(task: DistEvalCallback, model: Any = None) -> None:
@@ -255,6 +263,15 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("boxes reversed", lambda: detect(BOXES[..., ::-1], CLASSES), "another box_format"),
     ("no classes", lambda: detect(BOXES, None), "NoneType"),
     ("objects of None", lambda: detect(objects(*[None] * 6), CLASSES), "with NoneType in it"),
+    # Text.
+    *((f"{name}={named(value)}", functools.partial(TextEval, (X, Y), **{name: value}), f"`{name}`")
+      for name, values in {
+          "decode": ("utf-8", 3, lambda: ""),
+          "prompt_key": (1.5, True, (), {"a"}),
+      }.items() for value in values),
+    ("references of numbers", lambda: starts(Said((X, X))), "A reference is no text"),
+    ("references of tokens", lambda: starts(Said((X, ONE_HOT.astype(int)))), "decode=None"),
+    ("logits", lambda: starts(TextEval((X, Y.astype(str)))), "return `tf.argmax(outputs"),
     # Functions.
     *((f"predict {name}", call, told) for name, call, told in (
         ("None", lambda: disteval.predict(None, X), "`model` is not a Keras model"),

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+import sacrebleu
 import tensorflow as tf
 import wandb
 from sklearn import metrics
@@ -222,6 +223,37 @@ def pycocotools_metrics(truth: dict[str, np.ndarray], predicted: dict) -> dict[s
     return {"ap": stats[0], "ap50": stats[1], "ap75": stats[2], "ar": stats[8]}
 
 
+class Words(disteval.TextEval):
+    def infer(self, model: tf.keras.Model, batch: object) -> tf.Tensor:
+        return tf.cast(model(batch[0], training=False), tf.int64)
+
+
+def text() -> None:
+    start("text")
+    x, y = data.texts()
+    evaluation = Words(
+        (x, y),
+        data.text_of,
+        prompt_key="token_ids",
+        rows="worst",
+        num_rows=30,
+        slices={"words": [len(words.split()) for words in y]},
+        backend=replicas.BACKEND,
+    )
+    few = {name: leaf[:64] for name, leaf in x.items()}
+    train(data.echo, few, np.zeros(64), evaluation)
+
+    def values() -> dict[str, float]:
+        said = [data.text_of(ids) for ids in x["token_ids"]]
+        right = [one == other for one, other in zip(said, y, strict=True)]
+        return {
+            "chrf": sacrebleu.corpus_chrf(said, [y.tolist()]).score,
+            "exact_match": np.mean(right),
+        }
+
+    finish("text", values)
+
+
 tasks = {
     "classification": classification,
     "wide": wide_classification,
@@ -230,6 +262,7 @@ tasks = {
     "regression": regression,
     "segmentation": segmentation,
     "detection": detection,
+    "text": text,
 }
 
 if __name__ == "__main__":

@@ -52,6 +52,17 @@ def test_roles(columns: list[str], roles: dict[str, int]) -> None:
     assert recognise({name: cells(name) for name in columns}) == expected
 
 
+def test_texts_beside_their_references() -> None:
+    columns = {"index": [0, 1], "prompt": ["p", "q"], "reference": ["a", "b"], "output": ["a", "c"],
+               "score": [100.0, 5.0], "exact_match": [True, False], "f1": [1.0, 0.0]}  # fmt: skip
+    expected = {"key": "index", "reference": "reference", "prediction": "output"}
+    expected |= {"confidence": "score", "correct": "exact_match"}
+    assert recognise(columns) == expected
+    assert "reference" not in recognise({"reference": [1, 2]})
+    for limits, length in (((), MAX_TEXT), ((2000,), 2000)):
+        assert len(encode(["x" * 5000], *limits)["values"][0]) == length
+
+
 def test_names_are_not_enough() -> None:
     columns = {"loss": ["high", "low"], "index": [1, 1], "correct": [0.5, 1.0], "image": ["a", "b"]}
     assert recognise(columns) == {}

@@ -16,6 +16,7 @@ TASKS = [
     disteval.DetectionEval,
     disteval.RegressionEval,
     disteval.SegmentationEval,
+    disteval.TextEval,
 ]
 
 

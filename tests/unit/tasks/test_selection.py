@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from disteval.errors import DataError, DistEvalError
-from disteval.tasks.selection import Selection, only_leaf
+from disteval.tasks.selection import Selection, only_leaf, required
 
 NEST = {"heads": [1, {"class": 2}], "a/b": 3, 7: 4}
 
@@ -76,3 +76,10 @@ def test_what_is_no_key(key: Any) -> None:
         Selection(key)
     with pytest.raises(DistEvalError, match=r"`label_key` is not a key"):
         Selection(None, key)
+
+
+def test_a_part_that_is_required() -> None:
+    assert required(NEST, "prompt_key", "heads/0", None, "x has no part") == 1
+    told = r"x has no part of this key\. Received: prompt_key='text'\. Expected: one of 'heads/0'"
+    with pytest.raises(DataError, match=told):
+        required(NEST, "prompt_key", "text", None, "x has no part")
