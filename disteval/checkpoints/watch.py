@@ -82,6 +82,7 @@ class Watcher:
             self.record.give_up(checkpoint)
         else:
             self.record.give_up()  # what was written since is another checkpoint, and comes again
+            self._seen.pop(checkpoint, None)
             return
         self.has_ended = self.has_ended or self._is_last(checkpoint)
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -163,13 +162,14 @@ def test_files_of_weights_and_a_pruned_folder(
     source, expected = trained
     names = list(expected)
     for name in names[1:3]:
-        shutil.copy(source / f"{name}.keras", tmp_path)
+        model = tf.keras.models.load_model(source / f"{name}.keras")
+        model.save_weights(tmp_path / f"{name}.weights.h5")
     output = check(
         "checkpoints_evaluate.py", "never", "evaluate", "checkpoints_factory:make_with_build",
         "--watch", tmp_path, "--idle", "3", launch=("mirrored", 2), env=client(wandb_backend),
     )  # fmt: skip
-    assert [line.split()[0] for line in output.splitlines() if ".keras" in line] == [
-        str(tmp_path / f"{name}.keras") for name in names[1:3]
+    assert [line.split()[0] for line in output.splitlines() if ".weights.h5" in line] == [
+        str(tmp_path / f"{name}.weights.h5") for name in names[1:3]
     ]
     check_versions(wandb_backend, {name: expected[name] for name in names[1:3]})
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,34 @@ def test_a_folder_is_evaluated_once(
     assert rows == [str(folder / "model-1.keras"), str(folder / "model-2.keras")]
     assert program.run(args) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_watcher_names_what_cannot_be_loaded_and_skips_what_is_gone(
+    factory: types.ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    pruned = folder / "model-2.weights.h5"
+
+    def build_late() -> Any:
+        pruned.unlink()  # as a training does that keeps only its newest checkpoints
+        return build()
+
+    factory.make = lambda: (disteval.RegressionEval((X, Y)), build_late)
+    with zipfile.ZipFile(folder / "model-1.keras", "w") as file:
+        file.writestr("config.json", "{}")
+    for i, name in enumerate(("model-2", "model-3")):
+        saved(folder / f"{name}.weights.h5")
+        os.utime(folder / f"{name}.weights.h5", ns=(i, i))
+    args = arguments("factory_of_the_test:make", watch=folder, until="model-1")
+    with caplog.at_level(logging.WARNING, "disteval"):
+        assert program.run(args) == 1
+    said = [record.message for record in caplog.records if record.name == "disteval"]
+    assert said[0].startswith(f"{pruned} was removed or written again, and is skipped: ")
+    assert said[1].startswith(f"{folder / 'model-1.keras'} could not be evaluated: ")
+    assert said[2] == "1 of 3 checkpoints could not be evaluated."
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [str(folder / "model-3.weights.h5")]
+    # Neither is tried again.
+    assert program.run(args) == 0
