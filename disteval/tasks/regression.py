@@ -15,13 +15,11 @@ from disteval.tasks.base import TaskEval
 from disteval.tasks.curves import evenly_spaced
 from disteval.tasks.options import TaskOptions
 from disteval.tasks.probabilities import numbers_of
+from disteval.tasks.rows import deciles
 from disteval.tasks.selection import only_leaf
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
-
-# Number of strata for `rows="stratified"`, each with as many targets.
-QUANTILES = 10
 
 
 class RegressionEval(TaskEval):
@@ -75,9 +73,7 @@ class RegressionEval(TaskEval):
 
     def strata(self, labels: Sequence[Any]) -> np.ndarray:
         """Returns the decile of the first target."""
-        targets = np.stack(labels)[:, 0]
-        inner = np.arange(1, QUANTILES) / QUANTILES
-        return np.searchsorted(np.quantile(targets, inner), targets)
+        return deciles(np.stack(labels)[:, 0])
 
     def truth_cells(self, x: Any, label: np.ndarray) -> dict[str, Any]:
         """Returns the input and the target."""

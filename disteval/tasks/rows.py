@@ -92,6 +92,11 @@ def stratified_rows(strata: np.ndarray, num_rows: int | None) -> np.ndarray:
     return np.sort(order[np.argsort(fraction, kind="stable")[:num_rows]])
 
 
+def deciles(values: np.ndarray) -> np.ndarray:
+    """Returns the decile of each number, as a stratum; int of shape `(samples,)`."""
+    return np.searchsorted(np.quantile(values, np.arange(1, 10) / 10), values)
+
+
 def ranked_rows(
     rows: str, num_rows: int | None, assessment: Assessment, changes: Changes | None
 ) -> np.ndarray:

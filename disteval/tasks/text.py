@@ -17,6 +17,7 @@ from disteval.tasks import text_scores
 from disteval.tasks.assessment import Assessment
 from disteval.tasks.base import TaskEval
 from disteval.tasks.options import TaskOptions
+from disteval.tasks.rows import deciles
 from disteval.tasks.selection import check_key, leaves, only_leaf, required
 from disteval.tasks.texts import (
     check_outputs,
@@ -30,9 +31,6 @@ from disteval.tasks.texts import (
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # a part of `typing` from Python 3.11 on
-
-# Number of strata for `rows="stratified"`, each with as many references.
-QUANTILES = 10
 
 
 class TextEval(TaskEval):
@@ -126,9 +124,7 @@ class TextEval(TaskEval):
 
     def strata(self, labels: Sequence[str]) -> np.ndarray:
         """Returns the decile of the reference's length."""
-        lengths = np.array([len(label) for label in labels])
-        inner = np.arange(1, QUANTILES) / QUANTILES
-        return np.searchsorted(np.quantile(lengths, inner), lengths)
+        return deciles(np.array([len(label) for label in labels]))
 
     def truth_cells(self, x: Any, label: str) -> dict[str, Any]:
         """Returns the prompt, or else the input of the model, and the reference."""
