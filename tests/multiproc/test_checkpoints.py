@@ -96,6 +96,7 @@ def test_checkpoints_that_are_named(
     assert (started["name"], started["group"]) == ("all of them", "training")
 
 
+@pytest.mark.timeout(900)
 def test_a_folder_is_watched_while_a_training_writes_there(
     tmp_path: Path, wandb_backend: WandbBackend
 ) -> None:
