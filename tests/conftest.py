@@ -19,8 +19,10 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000
 hypothesis.settings.load_profile("repeat")
 
 
-# A job in the background of a shell ignores Ctrl-C, and so would the launchers that tests start.
+# A job in the background of a shell ignores Ctrl-C, and with nohup the end of its terminal, and so
+# would the launchers that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Together with the unit tests, these tests of several processes run nearly all of the package.
 # Measuring makes a process take half as long again, so that those of all others are not measured.
