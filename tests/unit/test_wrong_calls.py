@@ -118,7 +118,8 @@ def changed(y: np.ndarray, value: Any) -> np.ndarray:
 
 def named(value: Any) -> str:
     """Returns a value for the name of a test, which has to be the same in each process."""
-    return type(value).__name__ if isinstance(value, set | Iterator) else repr(value)[:30]
+    varies = callable(value) or isinstance(value, set | Iterator)
+    return type(value).__name__ if varies else repr(value)[:30]
 
 
 ONE_HOT = np.eye(3)[Y]
