@@ -32,7 +32,7 @@ def test_training_and_evaluation_go_on(wandb_backend: WandbBackend, tmp_path: Pa
         *("-np", "3", "--min-np", "1", "--max-np", "3"),
         *("--host-discovery-script", discovery, "--network-interfaces", "lo"),
         # Until the ranks that wait for a lost one give up.
-        *("--gloo-timeout-seconds", "10"),
+        *("--gloo-timeout-seconds", "30"),
         *("--script", SCRIPTS / "elastic.py"),
         *("--", tmp_path, "--epochs", str(EPOCHS), "--samples", "40"),
         env=wandb_backend.client_env("writer"),

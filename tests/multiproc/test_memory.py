@@ -9,7 +9,7 @@ import pytest
 
 from multiproc.running import Launch, check
 
-# Rank 1 holds its own shard, the chief the predictions of all ranks.
+# Rank 1 holds what it evaluates, the chief the predictions of all ranks.
 COPIES = 1.2
 # MB that do not depend on the number of samples: a segment of the loop, and the pieces in which
 # the gather travels, each of them once in NumPy, in TensorFlow and in Horovod.
