@@ -43,8 +43,8 @@ def measure_coverage(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuses names that differ between processes; skips tests of GPUs where there is none."""
     for item in items:
-        # The workers of pytest-xdist have to find the same names, or no test runs at all. An address
-        # is sometimes the same in all of them, so that a run that passes shows nothing.
+        # The workers of pytest-xdist have to find the same names, or no test runs at all. Now and
+        # then an address is the same in all of them, so that a run that passes shows nothing.
         if re.search(r" at 0x[0-9a-f]{4}", item.nodeid):
             raise pytest.UsageError(f"A test is named after an object's address: {item.nodeid}")
     if not expected_gpus():

@@ -55,7 +55,7 @@ class EagerStep:
         variables = self._steps.metric_variables
         if [*map(id, variables)] != [*map(id, self._traced_for)] or self._compiled is None:
             self._traced_for = list(variables)
-            self._compiled = tf.function(self._evaluate, reduce_retracing=True)
+            self._compiled = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
         outputs, updated = self._compiled(batch, numbers, states)
         return outputs, updated
 

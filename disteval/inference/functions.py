@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from disteval.arguments import check_bool, check_callable
+from disteval.inference.autograph import with_autograph
 
 Infer = Callable[[Any, Any], Any]
 PostProcess = Callable[[Any, Any], Any]
@@ -47,8 +48,10 @@ class BatchFunctions:
             return None
         # Users get the model itself: a weak reference is no key of a dictionary, for instance.
         model = model.__init__.__self__
-        return lambda batch: infer(model, batch)
+        return lambda batch: with_autograph(infer)(model, batch)
 
     def finish(self, outputs: Any, batch: Any) -> Any:
         """Returns what travels to the chief."""
-        return outputs if self.postprocess is None else self.postprocess(outputs, batch)
+        if self.postprocess is None:
+            return outputs
+        return with_autograph(self.postprocess)(outputs, batch)

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from disteval.inference.autograph import with_autograph
 from disteval.inference.steps import StepResult, Steps
 
 
@@ -104,6 +105,10 @@ class LendingSteps(Steps):
         with self.lent():
             metric.reset_state()
             return [tf.identity(self._components(variable)[0]) for variable in metric.variables]
+
+    def _step(self, name: str) -> Callable[[Any], Any]:
+        # Keras 3 does not convert the code of users, and Keras 2 does.
+        return with_autograph(super()._step(name))
 
     def _components(self, variable: Any) -> tuple[Any, ...]:
         parts: tuple[Any, ...] = self.strategy.experimental_local_results(variable)

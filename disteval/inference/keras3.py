@@ -116,9 +116,3 @@ class StatelessSteps(Steps):
         with keras.StatelessScope() as scope:
             metric.reset_state()
             return [scope.get_current_value(variable) for variable in metric.variables]
-
-    def _step(self, name: str) -> Callable[[Any], Any]:
-        # Keras 3 does not apply AutoGraph to the code of users.
-        step = getattr(self.model, name)
-        unconverted: Callable[[Any], Any] = tf.autograph.experimental.do_not_convert(step)
-        return unconverted

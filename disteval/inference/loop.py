@@ -210,9 +210,9 @@ class Loop:
         def function(inputs: Any) -> Any:
             return self._steps.replicate(self._evaluate, inputs)
 
-        compiled = tf.function(function, autograph=False)
+        trace = tf.function(function, autograph=False).get_concrete_function
         with plain_errors():
-            return self._steps.out_of_scope(lambda: compiled.get_concrete_function(replicas))
+            return self._steps.out_of_scope(lambda: trace(replicas))
 
     def _evaluate(self, segment: Any, replica: int) -> tuple[Any, ...]:
         """Evaluates one segment in the graph, batch by batch.
@@ -223,10 +223,10 @@ class Loop:
         inputs, offsets = segment
         values = self._steps.values(replica)
 
-        def step_on(batch: Any) -> tuple[Any, ...]:
-            return self._step(batch, values)
-
-        step = tf.function(step_on, jit_compile=self._uses_xla()).get_concrete_function(self._spec)
+        traced = tf.function(
+            lambda batch: self._step(batch, values), autograph=False, jit_compile=self._uses_xla()
+        )
+        step = traced.get_concrete_function(self._spec)
         components, rows, _ = step.structured_outputs
         parts = tf.nest.flatten(components)
         count = tf.shape(offsets)[0] - 1

@@ -155,8 +155,7 @@ class Probe:
             with self._steps.lent():
                 run_all(self.zeros())
             return run_all, None
-        # A function of its own, to which Keras 2 applies AutoGraph as it does in `evaluate`.
-        evaluate = lambda states, replica: tf.function(self._evaluate)(states, replica)  # noqa: E731
+        evaluate = tf.function(self._evaluate, autograph=False)
         spec = [tf.TensorSpec(v.shape, v.dtype) for v in self._steps.metric_variables]
         function = tf.function(run_all, autograph=False).get_concrete_function(spec)
         return function, function.graph

@@ -159,6 +159,7 @@ class Steps(abc.ABC):
         return predicted[0], returned
 
     def _step(self, name: str) -> Callable[[Any], Any]:
+        """Returns a method of the model, with AutoGraph where Keras itself applies it."""
         step: Callable[[Any], Any] = getattr(self.model, name)
         return step
 
