@@ -9,7 +9,6 @@ from multiproc.running import Launch, check, processes
 KERAS_3: dict[str, str] = {}
 KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}
 WAYS = [
-    pytest.param(("single", 1), KERAS_3, id="single"),
     pytest.param(("mirrored", 2), KERAS_3, id="mirrored"),
     pytest.param(("horovod", 2), KERAS_3, id="horovod"),
     pytest.param(("horovod", 2), KERAS_2, id="horovod-keras-2"),

@@ -69,9 +69,8 @@ def check_versions(backend: WandbBackend, expected: dict[str, Any]) -> None:
             assert losses[name] == pytest.approx(best)
 
 
-@pytest.mark.parametrize("way", [SINGLE, ("horovod", 2)], ids=str)
 def test_checkpoints_that_are_named(
-    way: Launch, trained: tuple[Path, dict[str, Any]], wandb_backend: WandbBackend
+    trained: tuple[Path, dict[str, Any]], wandb_backend: WandbBackend
 ) -> None:
     folder, expected = trained
     paths = [folder / f"{name}.keras" for name in expected]
@@ -80,7 +79,7 @@ def test_checkpoints_that_are_named(
     done = run(
         "checkpoints_evaluate.py", "never", "evaluate", FACTORY, paths[0], broken, *paths[1:],
         "--json", "--name", "all of them", "--group", "training",
-        launch=way, env=client(wandb_backend), cwd=folder.parent,
+        launch=("horovod", 2), env=client(wandb_backend), cwd=folder.parent,
     )  # fmt: skip
     # A checkpoint that cannot be loaded is named, and the others go on.
     assert done.returncode == 1, done.stdout
@@ -107,11 +106,12 @@ def test_a_folder_is_watched_while_a_training_writes_there(
     seen = []
     with training(folder) as trains:
         # Killed while nothing is at work, before an evaluation, and after its version is safe.
-        for moment in ("before:begin:2", "after:begin:1", "before:end:1"):
+        moments = ("before:begin:2", "after:begin:1", "before:end:1")
+        launches: list[Launch] = [SINGLE, SINGLE, ("horovod", 2)]
+        for moment, way in zip(moments, launches, strict=True):
             done = run(
-                "checkpoints_evaluate.py", moment, *arguments, launch=("horovod", 2), env=env,
-                cwd=tmp_path,
-            )  # fmt: skip
+                "checkpoints_evaluate.py", moment, *arguments, launch=way, env=env, cwd=tmp_path
+            )
             assert done.returncode != 0
             seen += [row["checkpoint"] for row in rows(done.stdout)]
         output, _ = trains.communicate()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiproc.running import SINGLE, Launch, check, processes
+from multiproc.running import Launch, check, processes
 
-LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2), ("horovod", 3)]
+LAUNCHES: list[Launch] = [("mirrored", 2), ("horovod", 3)]
 
 
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from multiproc.running import Launch, check
+from multiproc.running import SINGLE, Launch, check
 
 # Rank 1 holds what it evaluates, the chief the predictions of all ranks.
 COPIES = 1.2
@@ -16,8 +16,9 @@ COPIES = 1.2
 ALLOWANCE = 40
 
 
-@pytest.mark.parametrize("how", ["predict", "callback"])
-@pytest.mark.parametrize("launch", [("single", 1), ("horovod", 2)], ids=str)
+@pytest.mark.parametrize(
+    ("launch", "how"), [(SINGLE, "predict"), (("horovod", 2), "callback")], ids=str
+)
 def test_peak_memory_is_that_of_the_predictions(launch: Launch, how: str) -> None:
     output = check("measure_memory.py", how, launch=launch)
     reports = [json.loads(found) for found in re.findall(r"memory (\{.*?\})", output)]

@@ -9,9 +9,7 @@ import pytest
 from multiproc.running import Launch, check, processes
 
 LAUNCHES: list[Launch] = [
-    ("single", 1),
     ("mirrored", 4),
-    ("horovodrun", 2),
     ("horovod", 3),
 ]
 

@@ -7,10 +7,10 @@ import json
 import pytest
 from sklearn.datasets import load_digits
 
-from multiproc.running import SINGLE, Launch, check
+from multiproc.running import Launch, check
 from wandb_backend.fixture import WandbBackend
 
-LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 2)]
+LAUNCHES: list[Launch] = [("mirrored", 2), ("horovod", 2)]
 EPOCHS, SHOWN = 2, 20
 
 

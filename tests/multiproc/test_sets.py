@@ -7,13 +7,13 @@ import re
 import pytest
 
 from disteval.tables.sets import SetName
-from multiproc.running import SINGLE, Launch, check, processes
+from multiproc.running import Launch, check, processes
 from wandb_backend.fixture import WandbBackend
 
 HOSTILE = SetName("<script>alert(1)</script> 🌙").slug
 
 
-@pytest.mark.parametrize("launch", [SINGLE, ("mirrored", 2), ("horovod", 2)], ids=str)
+@pytest.mark.parametrize("launch", [("mirrored", 2), ("horovod", 2)], ids=str)
 def test_sets_are_apart_in_wandb(launch: Launch, wandb_backend: WandbBackend) -> None:
     output = check("log_sets.py", "sets", launch=launch, env=wandb_backend.env)
     assert output.count("all passed") == processes(launch)

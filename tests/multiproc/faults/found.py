@@ -34,7 +34,7 @@ FOUND = [
     ("a damaged record of another rank", "an error of zlib or pickle",
      "unit/backends/test_status.py::test_a_damaged_record_is_one_error"),
     ("a login that `wandb login` wrote", "the doctor said that there is none",
-     "unit/doctor/test_report.py::test_finds_what_wandb_login_has_written"),
+     "unit/doctor/test_report.py::test_a_healthy_machine"),
 ]  # fmt: skip
 
 

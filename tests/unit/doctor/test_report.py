@@ -148,17 +148,6 @@ def test_finds_a_wandb_without_pillow_and_a_login(
     assert "wandb login" in traps["wandb-login"]["advice"]
 
 
-def test_finds_what_wandb_login_has_written(tmp_path: Path, wandb_backend: WandbBackend) -> None:
-    env = wandb_backend.client_env("doctor")
-    login = tmp_path / "netrc"
-    login.write_text(
-        f"machine {wandb_backend.url[7:]} login user password {env['WANDB_API_KEY']}\n"
-    )
-    login.chmod(0o600)
-    _, facts, _ = examine(stubs=tmp_path, **env | {"WANDB_API_KEY": None, "NETRC": str(login)})
-    assert facts["wandb_server"] == f"{wandb_backend.url} answers"
-
-
 def test_finds_a_broken_horovod_and_a_tensorflow_without_cuda(tmp_path: Path) -> None:
     plant(tmp_path, "horovod")
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n[ $1 != -L ] || echo 'GPU 0: NVIDIA H100'\n")
@@ -196,8 +185,14 @@ def test_finds_ranks_that_do_not_work_together(tmp_path: Path) -> None:
     assert "horovodrun --gloo -np 2" in traps["selftest"]["advice"]
 
 
-def test_a_healthy_machine(wandb_backend: WandbBackend) -> None:
-    status, facts, traps = examine(**wandb_backend.client_env("doctor"))
+def test_a_healthy_machine(tmp_path: Path, wandb_backend: WandbBackend) -> None:
+    env = wandb_backend.client_env("doctor")
+    login = tmp_path / "netrc"  # what `wandb login` writes
+    login.write_text(
+        f"machine {wandb_backend.url[7:]} login user password {env['WANDB_API_KEY']}\n"
+    )
+    login.chmod(0o600)
+    status, facts, traps = examine(**env | {"WANDB_API_KEY": None, "NETRC": str(login)})
     assert status == 0, traps
     for name in ("tensorflow", "keras", "wandb", "numpy"):
         assert facts[name] == importlib.metadata.version(name)
