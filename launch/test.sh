@@ -64,17 +64,17 @@ install_chromium() {
     fi
 }
 
-# Coverage also counts the ranks of some tests, which are processes of their own.
+# Coverage is that of the unit tests and of the processes that they start; see tests/conftest.py.
 test_with_coverage() {
     COVERAGE_FOLDER=$(mktemp -d)
     export COVERAGE_FOLDER
     # shellcheck disable=SC2064 # Expands now: the variable may differ at exit.
     trap "rm -rf '$COVERAGE_FOLDER'" EXIT
-    # Two files at once, since tests mostly wait for processes to start. The tests of a file run in
-    # one process because they share fixtures. Files keep their order: by default, those with few
-    # tests run last, and these take long.
+    # Three files at once on two cores, since some tests wait for what has to time out. The tests of a
+    # file run in one process because they share fixtures. Files keep their order: by default, those
+    # with few tests run last, and these take long.
     PYTHONPATH=$top/tests/coverage_hook${PYTHONPATH:+:$PYTHONPATH} pytest \
-        --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore "$timed"
+        --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore "$timed"
     coverage combine --quiet --rcfile=tests/coverage.ini
     coverage report --rcfile=tests/coverage.ini --fail-under=90
 }

@@ -25,17 +25,15 @@ hypothesis.settings.load_profile("repeat")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Together with the unit tests, these tests of several processes run nearly all of the package.
-# Measuring makes a process take half as long again, so that those of all others are not measured.
-MEASURED = {f"multiproc.test_{name}" for name in ("logging", "multiworker", "predict", "tables")}
-
 
 @pytest.fixture(autouse=True, scope="module")
 def measure_coverage(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keeps the processes of some tests from measuring coverage."""
-    name = request.module.__name__
+    """Keeps the processes that tests start from measuring coverage, which takes half as long again.
+
+    Those of the unit tests run what cannot run in the process of a test.
+    """
     with pytest.MonkeyPatch.context() as monkeypatch:
-        if name.startswith(("multiproc.", "chaos.")) and name not in MEASURED:
+        if not request.module.__name__.startswith("unit."):
             monkeypatch.delenv("COVERAGE_FOLDER", raising=False)
         yield
 

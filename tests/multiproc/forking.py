@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import signal
@@ -104,6 +105,8 @@ def serve() -> types.CodeType | str:
 
     # Not W&B, whose import makes a folder for media: the first fork to end would remove it for all.
     tf.keras.layers  # noqa: B018 (imports Keras)
+    # A garbage collection would write to all objects, so that each process would copy their memory.
+    gc.freeze()
     # A job in the background of a shell ignores Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

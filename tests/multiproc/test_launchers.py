@@ -99,29 +99,14 @@ def test_horovod(run: Callable[..., Any], compare: Callable[..., None], tmp_path
     assert "ALLTOALL" in timeline.read_text()
 
 
-def test_elastic_horovod(
-    run: Callable[..., Any], compare: Callable[..., None], tmp_path: Path
-) -> None:
-    discovery = tmp_path / "hosts.sh"
-    discovery.write_text("#!/bin/sh\necho localhost:2\n")
-    discovery.chmod(0o755)
-    options = "-np", "2", "--min-np", "2", "--max-np", "2", "--host-discovery-script", discovery
-    compare(run("horovod.sh", *options, "--network-interfaces", "lo"))
-
-
 @needs_hosts
-@pytest.mark.parametrize("with_file", [False, True])
 def test_horovod_on_two_hosts(
-    with_file: bool,
     run: Callable[..., Any],
     compare: Callable[..., None],
     hosts: Hosts,
     tmp_path: Path,
 ) -> None:
     where = ["-H", f"{HERE}:1,{THERE}:1"]
-    if with_file:
-        (tmp_path / "hosts").write_text(f"{HERE} slots=1\n{THERE} slots=1\n")
-        where = ["--hostfile", tmp_path / "hosts"]
     # Horovod keeps the interfaces of hosts in a file there, by the names of the hosts.
     home = {"HOME": str(tmp_path)}
     compare(run("horovod.sh", "-np", "2", *where, inside=hosts.inside, PATH=hosts.path, **home))

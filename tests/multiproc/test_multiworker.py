@@ -1,4 +1,7 @@
-"""Workers of MultiWorkerMirroredStrategy: predictions, tables, and how they end when one fails."""
+"""Workers of MultiWorkerMirroredStrategy: predictions, and how they end when one fails.
+
+Their tables are those of `test_launchers.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from multiproc.running import SINGLE, Launch, check, run
-from multiproc.test_tables import read, without_scores
-from wandb_backend.fixture import WandbBackend
+from multiproc.running import Launch, check, run
 
 # From the fault to the error. A worker that has left may be missed only once another has ended.
 SECONDS = {"raises": 30, "killed": 40, "stopped": 40}
@@ -18,25 +19,6 @@ SECONDS = {"raises": 30, "killed": 40, "stopped": 40}
 def test_predictions_are_those_of_model_predict() -> None:
     output = check("predict_exactly.py", launch=("multiworker", 2))
     assert output.count("all equal") == 2
-
-
-def test_tables_equal_those_of_one_process(wandb_backend: WandbBackend) -> None:
-    launches: list[Launch] = [SINGLE, ("multiworker", 3)]
-    tables = []
-    for number, launch in enumerate(launches):
-        arguments = ("train_with_tables.py", "disteval", f"--run-id=run-{number}")
-        env = wandb_backend.client_env("writer") | {"TF_USE_LEGACY_KERAS": "1"}
-        assert check(*arguments, launch=launch, env=env).count("trained") == launch[1]
-        assert len(wandb_backend.state()["runs"]) == number + 1, "one W&B run for each job"
-        tables.append(read(wandb_backend, f"run-{number}"))
-    for ours in tables[1:]:
-        assert ours["data"] == tables[0]["data"]
-        assert list(ours["predictions"]) == list(tables[0]["predictions"])
-        for version, table in ours["predictions"].items():
-            expected = tables[0]["predictions"][version]
-            assert without_scores(table["rows"]) == without_scores(expected["rows"])
-            scores = [[row[-1] for row in t["rows"]] for t in (table, expected)]
-            assert scores[0] == pytest.approx(scores[1], abs=1e-6)
 
 
 def loop(end: str, victim: int, folder: Path, workers: int) -> dict[int, str]:

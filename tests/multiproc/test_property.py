@@ -16,7 +16,7 @@ from multiproc.running import SINGLE, Launch, check, processes
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 3), ("horovod", 3)]
 # EXAMPLES=500 and EVALUATIONS=300 are the numbers with which this was looked at most closely.
-EXAMPLES = int(os.environ.get("EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
 DIFFERENT_FORMS = 8  # of which each takes seconds to trace
 SOURCES = ["arrays", "PyDataset", "dataset", "batched dataset", "function", "batched function"]
 # The engines share these. Elements and pipelines are combined.
@@ -58,7 +58,7 @@ SHARDED = st.tuples(st.sampled_from(sharded_data.NAMES), *SIZES)
 # The engines share the examples of `evaluate`. Each engine takes seconds for each model.
 EVALUATING: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 3)]
 EVALUATED = [*SOURCES, "sharded", "sharded batches"]
-EVALUATIONS = int(os.environ.get("EVALUATIONS", "150"))
+EVALUATIONS = int(os.environ.get("EVALUATIONS", "90"))
 # The outputs of a model, and the metrics that each kind of output can have.
 OUTPUTS = [["one-hot"], ["labels"], ["tokens"], ["value"], ["summed"], ["labels", "value"]]
 METRICS = {

@@ -10,11 +10,10 @@ import pytest
 from multiproc.running import SINGLE, Launch, check
 from wandb_backend.fixture import WandbBackend
 
-LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 2), ("horovod", 3)]
+LAUNCHES: list[Launch] = [SINGLE, ("horovod", 3)]
 MEASURED = ["classification", "regression", "segmentation", "detection", "text"]
 TASKS = {
     "single": [*MEASURED, "worst", "mixed"],
-    "mirrored": MEASURED,
     "horovod": [*MEASURED, "wide"],
 }
 EPOCHS = 2

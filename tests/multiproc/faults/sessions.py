@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import gc
 import json
 import os
 import shutil
@@ -34,6 +35,7 @@ EXTRA_SECONDS = 90
 
 def main(names: list[str]) -> Callable[[], None] | None:
     """Runs all sessions; in a rank, returns what it has to do."""
+    gc.freeze()  # or each rank would copy the memory of TensorFlow's objects
     cases = {case.name: case for case in CASES}
     for line in names:
         name, backend, replicas = line.split(":")

@@ -71,8 +71,9 @@ def test_what_was_found_is_tested(test: str) -> None:
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSTOP])
 def test_no_process_is_left_under_horovodrun(kind: signal.Signals, tmp_path: Path) -> None:
     done = run(
-        HERE / "one_rank_ends.py", int(kind), tmp_path, launch=("horovodrun", 2), timeout=100
-    )
+        HERE / "one_rank_ends.py", int(kind), tmp_path, launch=("horovodrun", 2),
+        env={"HOROVOD_GLOO_TIMEOUT_SECONDS": "10"}, timeout=100,
+    )  # fmt: skip
     assert done.returncode != 0
     pids = [int(path.name) for path in tmp_path.iterdir()]
     assert len(pids) == 2, done.stdout

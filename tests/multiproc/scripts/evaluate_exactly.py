@@ -20,7 +20,7 @@ keras = tf.keras
 IS_KERAS_2 = not hasattr(keras, "StatelessScope")
 directory = Path(sys.argv[1])
 # All for one model, and some of them for the others.
-SIZES = [*range(1, 41), 97, 101, 300]
+SIZES = [*range(1, 21), 31, 32, 33, 40, 97, 101, 300]
 SOME_SIZES = [1, 7, 40, 101]
 
 
