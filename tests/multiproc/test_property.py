@@ -16,7 +16,7 @@ from multiproc.running import SINGLE, Launch, check, processes
 
 LAUNCHES: list[Launch] = [SINGLE, ("mirrored", 3), ("horovod", 3)]
 # EXAMPLES=500 and EVALUATIONS=300 are the numbers with which this was looked at most closely.
-EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "80"))
 DIFFERENT_FORMS = 8  # of which each takes seconds to trace
 SOURCES = ["arrays", "PyDataset", "dataset", "batched dataset", "function", "batched function"]
 # The engines share these. Elements and pipelines are combined.
