@@ -9,9 +9,9 @@ import tensorflow as tf
 
 PACKAGE = __name__.partition(".")[0]
 # These two names are private to TensorFlow and Keras. `tf.function` converts either all functions
-# that a trace calls or none, and to convert those of this package takes each rank 1.5 s. Another
-# `tf.function` for a single one would do, but Keras could not read a variable that was written in
-# there.
+# that a trace calls or none, and to convert those of this package takes each rank 1.5 s. A nested
+# `tf.function` would convert one function alone, but what that writes to a variable of Keras would
+# belong to its own graph, where the rest of the step could not read it.
 _convert = tf.__internal__.autograph.tf_convert
 # The state of AutoGraph at an import: nobody has switched it off.
 _context = tf.__internal__.autograph.control_status_ctx()
