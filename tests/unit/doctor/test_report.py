@@ -176,11 +176,12 @@ def test_finds_a_python_without_distutils(tmp_path: Path) -> None:
 
 
 @needs_horovod
-def test_finds_ranks_that_do_not_work_together(tmp_path: Path) -> None:
+def test_finds_ranks_that_do_not_work_together(tmp_path: Path, wandb_backend: WandbBackend) -> None:
     end = "import os\nif os.environ.get('HOROVOD_RANK') == '1': os._exit(3)\n"
     (tmp_path / "sitecustomize.py").write_text(end)
-    status, facts, traps = examine(stubs=tmp_path, WANDB_MODE="offline")
+    status, facts, traps = examine(stubs=tmp_path, **wandb_backend.client_env("doctor"))
     assert status == 1
+    assert facts["wandb_server"] == f"{wandb_backend.url} answers", "the key is a variable"
     assert facts["selftest"].startswith("failed")
     assert "horovodrun --gloo -np 2" in traps["selftest"]["advice"]
 
