@@ -107,6 +107,24 @@ def check_ranks(digests: Sequence[str | None]) -> None:
         )
 
 
+def check_extents(extents: Sequence[str | None]) -> None:
+    """Compares `Source.extent` of each rank, in rank order.
+
+    Ranks that take turns may not notice otherwise: what only one rank has could be the turn of
+    another.
+
+    Raises:
+        DataOrderError: They differ.
+    """
+    different = [rank for rank, extent in enumerate(extents) if extent != extents[0]]
+    if different:
+        raise DataOrderError(
+            f"validation_data has {extents[0]} on rank 0 and {extents[different[0]]} on ranks "
+            f"{different}. Expected: the same on every rank, so that the shards cover each sample "
+            "once. Most likely a rank finds other files, or a generator ends sooner there."
+        )
+
+
 def check_length(num_samples: int, expected: int | None, step: str) -> None:
     """Compares the number of samples with that of the last evaluation, on every rank alike.
 

@@ -38,6 +38,9 @@ class PyDatasetSource(Source):
     def num_batches(self) -> int:
         return len(self.dataset)
 
+    def extent(self) -> str:
+        return f"{len(self.dataset)} batches"
+
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         count = len(self.dataset)
         if self.num_samples is not None:

@@ -160,6 +160,9 @@ class ShardedSource(Source):
     def capacity(self) -> int:
         return self.num_samples
 
+    def extent(self) -> str:
+        return f"{self.num_samples} samples"
+
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         count = -(-self.num_samples // self.batch_size)
         first, last = shard.bounds(count)

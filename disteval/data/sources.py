@@ -63,6 +63,13 @@ class Source(abc.ABC):
         """Returns the number of batches; `None` if only reading would tell."""
         return None
 
+    def extent(self) -> str | None:
+        """Returns how much data there is for all ranks, such as "40 samples", after `batches` ends.
+
+        It is equal on all ranks that read the same data; `None` if this rank reads only its own.
+        """
+        return None
+
     def first(self) -> Any:
         """Returns the first batch of the data, whichever rank evaluates it.
 
@@ -115,6 +122,9 @@ class ArraySource(Source):
 
     def capacity(self) -> int:
         return self.num_samples
+
+    def extent(self) -> str:
+        return f"{self.num_samples} samples"
 
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         for number in range(*shard.bounds(self._num_batches, self._work)):
@@ -179,6 +189,7 @@ class DatasetSource(Source):
         self.batched = batched
         self.batch_size = batch_size
         self.num_samples = num_samples
+        self._samples_read: int | None = None
 
     def capacity(self) -> int | None:
         count = int(self.dataset.cardinality())
@@ -196,6 +207,9 @@ class DatasetSource(Source):
             return None
         return count if self.batched else -(-count // self.batch_size)
 
+    def extent(self) -> str | None:
+        return None if self._samples_read is None else f"{self._samples_read} samples"
+
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
         dataset = self.dataset
         if not self.batched:
@@ -204,11 +218,12 @@ class DatasetSource(Source):
         # Every rank reads all batches, since their sizes tell which samples a batch holds.
         for batch in in_order(dataset):
             if self.num_samples is not None and start >= self.num_samples:
-                return
+                break
             if turns.takes(work_of(batch)):
                 rows = self.num_samples - start if self.num_samples is not None else None
                 yield start, batch if rows is None else cut(batch, rows)
             start += num_rows(batch)
+        self._samples_read = start if self.num_samples is None else min(start, self.num_samples)
 
     def samples(self) -> Iterator[tuple[Any, Any]]:
         dataset = self.dataset.unbatch() if self.batched else self.dataset

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from disteval.arguments import check_choice, check_positive
 from disteval.backends.base import Backend
+from disteval.data.consistency import check_extents
 from disteval.data.sharding import Shard
 from disteval.data.sources import Source
 from disteval.errors import DataError
@@ -149,12 +150,13 @@ def run_evaluation(
             if backend.is_chief and loop.structure is None:
                 # The chief has to know the form of the predictions even if it evaluates none.
                 loop.trace(source.first())
-            agreement.report = results.report(time.monotonic() - started)
+            agreement.report = results.report(time.monotonic() - started, source.extent())
             agreement.payload = results.payload(agreement.report)
         progress.close(agreement.total_progress())
         inferred = time.monotonic()
     # 4. The shards cover each sample once, with outputs of one form.
     reports: list[ShardReport] = agreement.reports
+    check_extents([report.extent for report in reports])
     num_samples = receipts.check([report.receipt for report in reports])
     leaves = gathered.merged_leaves(reports) or loop.leaves
     # 5. The chief gets the rows of all ranks, in dataset order.

@@ -43,6 +43,7 @@ class ShardReport:
         work: The work of its batches.
         seconds: How long its inference took.
         input_seconds: How long it waited for input in that time.
+        extent: How much data it found; see `Source.extent`.
     """
 
     receipt: Receipt
@@ -53,6 +54,7 @@ class ShardReport:
     work: int
     seconds: float
     input_seconds: float = 0.0
+    extent: str | None = None
 
 
 class ShardResults:
@@ -114,8 +116,13 @@ class ShardResults:
         leaves = loop.leaves if self.outputs else []
         self.leaves = [rows.encode(leaf) for leaf, rows in zip(leaves, self.outputs, strict=True)]
 
-    def report(self, seconds: float) -> ShardReport:
-        """Returns what the other ranks have to know, after `seconds` of inference."""
+    def report(self, seconds: float, extent: str | None = None) -> ShardReport:
+        """Returns what the other ranks have to know.
+
+        Args:
+            seconds: How long the inference took.
+            extent: How much data there was; see `Source.extent`.
+        """
         return ShardReport(
             receipt=receipts.write(self.index),
             leaves=self.leaves,
@@ -125,6 +132,7 @@ class ShardResults:
             work=self.work,
             seconds=seconds,
             input_seconds=self.wait.seconds,
+            extent=extent,
         )
 
     def payload(self, report: ShardReport) -> np.ndarray:

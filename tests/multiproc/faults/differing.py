@@ -92,7 +92,7 @@ def dataset_grows_on_one_rank(training: Training) -> None:
     batches = Growing()
 
     def grow(model: keras.Model) -> None:
-        batches.count += 2 * training.is_last  # one is the turn of each rank
+        batches.count += training.is_last  # by a batch that is the turn of the other rank
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=SIGNATURE)
     training.fit(dataset, before=[training.at("on_epoch_end", 1, grow)])

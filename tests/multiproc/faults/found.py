@@ -25,6 +25,8 @@ FOUND = [
      "unit/test_callback.py::test_a_callback_leaves_no_thread"),
     ("a rank traces for longer than `timeout`", "it was taken for a silent one",
      "multiproc/test_predict.py::test_a_rank_that_computes_is_waited_for"),
+    ("a rank finds a batch more, at the turn of another rank", "its samples were left out",
+     "multiproc/faults/test_faults.py::test_every_rank_ends"),
     ("SIGTERM or SIGHUP to `horovod.sh`", "horovodrun went on, without the file with the key",
      "multiproc/test_launchers.py::test_a_signal_ends_the_launcher_with_all_ranks"),
     ("a key file with a newline, or of another user", "the key was refused, or anybody's was used",

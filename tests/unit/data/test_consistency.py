@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import disteval
 from disteval.data.coercion import as_source
-from disteval.data.consistency import check_length, check_passes, check_ranks
+from disteval.data.consistency import check_extents, check_length, check_passes, check_ranks
 from disteval.data.sharding import Shard
 from disteval.data.sources import DatasetSource
 from disteval.errors import DataOrderError
@@ -217,6 +217,14 @@ def test_ranks_with_the_same_order_pass() -> None:
 def test_ranks_with_another_order_are_named() -> None:
     with pytest.raises(DataOrderError, match=r"between rank 0 and ranks \[1, 3\].*permutation"):
         check_ranks(["a", "b", "a", "c"])
+
+
+def test_ranks_that_find_more_or_less_data_are_named() -> None:
+    check_extents(["20 samples"] * 3)
+    check_extents([None, None])
+    match = r"has 20 samples on rank 0 and 24 samples on ranks \[1, 3\]\. Expected: the same"
+    with pytest.raises(DataOrderError, match=match):
+        check_extents(["20 samples", "24 samples", "20 samples", "24 samples"])
 
 
 def test_length() -> None:

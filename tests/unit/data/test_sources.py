@@ -230,6 +230,29 @@ def test_number_of_batches(given: Any, expected: int | None) -> None:
     assert as_source(given, batch_size=8).num_batches() == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "num_samples", "expected"),
+    [
+        ((X, Y), 5, "5 samples"),
+        (dataset(20), None, "20 samples"),
+        (dataset(20).batch(7), None, "20 samples"),
+        (dataset(20).batch(7), 12, "12 samples"),
+        (dataset(20).batch(7), 50, "20 samples"),
+        (disteval.sharded((X, Y), lambda elements: elements.batch(7)), 6, "6 samples"),
+        (Batches((X, Y), [4, 4, 2]), 5, "3 batches"),
+        (striped((X, Y)), None, None),
+    ],
+)
+def test_each_rank_finds_the_extent_of_all_data(
+    given: Any, num_samples: int | None, expected: str | None
+) -> None:
+    for rank in range(3):
+        source = as_source(given, batch_size=8, num_samples=num_samples)
+        for _ in source.batches(Shard(rank, 3)):
+            pass
+        assert source.extent() == expected
+
+
 @pytest.mark.parametrize(("num_replicas", "expected"), [(1, [1] * 5), (2, [2, 2, 1])])
 def test_replicas_that_wait_for_input_get_a_batch_each(
     num_replicas: int, expected: list[int]

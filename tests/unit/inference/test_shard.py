@@ -41,6 +41,8 @@ FORMS = st.lists(st.tuples(st.just("float32"), st.tuples(st.integers(0), st.inte
         st.integers(0),
         st.integers(0),
         st.floats(0, 100),
+        st.floats(0, 100),
+        st.none() | st.text(),
     )
 )
 def test_a_report_survives_the_wire(report: ShardReport) -> None:
@@ -61,7 +63,7 @@ def evaluated(is_chief: bool, capacity: int | None) -> ShardResults:
 @pytest.mark.parametrize("capacity", [None, 10, 12])
 def test_a_report_says_what_is_sent(capacity: int | None) -> None:
     results = evaluated(is_chief=False, capacity=capacity)
-    report = results.report(1.5)
+    report = results.report(1.5, "10 samples")
     assert report == ShardReport(
         [Stride(0, 10, 0, 1)],
         [Leaf("float32", (3,), 0)],
@@ -71,6 +73,7 @@ def test_a_report_says_what_is_sent(capacity: int | None) -> None:
         work=X.size,
         seconds=1.5,
         input_seconds=results.wait.seconds,
+        extent="10 samples",
     )
     assert results.payload(report).tobytes() == (2 * X).tobytes()
     large = ShardReport([], [], [], True, SMALL_BYTES + 1, 0, 0.0)
