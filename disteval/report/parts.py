@@ -13,12 +13,8 @@ from typing import Any
 
 from disteval.errors import DistEvalError
 from disteval.report.kept import read_packages
-from disteval.report.transactions import (
-    StoredArtifact,
-    follow_links,
-    read_records,
-    stored_artifact,
-)
+from disteval.report.transactions import StoredArtifact, follow_links, stored_artifact
+from disteval.tables.records import read_records
 
 logger = logging.getLogger("disteval")
 

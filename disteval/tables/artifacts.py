@@ -15,7 +15,8 @@ import wandb
 from disteval.errors import DataError, DistEvalError
 from disteval.tables import wandb_private
 from disteval.tables.best import Monitor
-from disteval.tables.disk import check_offline_log, drop_staged, size_of
+from disteval.tables.disk import drop_staged, size_of
+from disteval.tables.offline import OfflineLog
 from disteval.tables.packages import MOVING
 from disteval.tables.uploads import Uploads
 from disteval.tables.wandb_private import ArtifactManifestEntry, media_dir, staging_dir
@@ -122,6 +123,7 @@ class TableLog:
         self._write_data: Callable[[], None] | None = None
         self._is_online = not run.offline and not run.disabled
         self._uploads: Uploads | None = None
+        self._offline = OfflineLog(run, self.lose)
         if not run.disabled:
             wandb_private.on_teardown(run, self._close)
             # If a run is still open when the interpreter exits, W&B's service finishes it without
@@ -148,10 +150,11 @@ class TableLog:
         self._data = None
         self._write_data = lambda: self.log_data(table, name, type, table_name)
         artifact = wandb.Artifact(name, type=type)
-        with self._losing(f"the ground truth {name}", table, artifact):
+        what = f"the ground truth {name}"
+        with self._losing(what, table, artifact):
             path = self._add(artifact, table, table_name)
             artifact.finalize()
-            self._data = LoggedData(artifact, table, path, self._log(artifact, []))
+            self._data = LoggedData(artifact, table, path, self._log(artifact, [], what))
 
     def log_predictions(
         self,
@@ -172,16 +175,16 @@ class TableLog:
             )
         name = name or f"run_{self.run.id}_pred"
         version = next((alias for alias in aliases if alias not in MOVING), "a version")
+        what = f"{version} of {name}"
         if self._data is None:
             self._write_data()
         if self._data is None:
-            reason = "its ground truth could not be written"
-            self.lose(f"{version} of {name}", reason, size_of(table, None))
+            self.lose(what, "its ground truth could not be written", size_of(table, None))
             return
         artifact = PredictionArtifact(name, type, self._data, _finite(metadata))
-        with self._losing(f"{version} of {name}", table, artifact):
+        with self._losing(what, table, artifact):
             self._add(artifact, table, table_name)
-            self._log(artifact, aliases, data=self._data.package, data_url=artifact.data_url)
+            self._log(artifact, aliases, what, data=self._data.package, data_url=artifact.data_url)
 
     def lose(self, what: str, reason: str, num_bytes: int, cause: OSError | None = None) -> None:
         """Records that something was lost to the disk, and names it.
@@ -197,7 +200,9 @@ class TableLog:
             f"{self.run.dir}, {staging_dir()} and {media_dir()}."
         )
         self._uploader.record(DistEvalError(message), cause)
-        logger.warning("%s Later versions are logged when there is space again.", message)
+        if self._is_online:
+            message += " Later versions are logged when there is space again."
+        logger.warning(message)
 
     @contextlib.contextmanager
     def _losing(self, what: str, table: wandb.Table, artifact: wandb.Artifact) -> Iterator[None]:
@@ -227,6 +232,8 @@ class TableLog:
         self._writer.drain()
         if self._uploads is not None:
             self._uploads.drain()
+        if self.run.offline:
+            self._offline.check()
 
     def take_error(self) -> BaseException | None:
         """Returns the first failure of W&B since the last call; `None` if there was none."""
@@ -237,14 +244,17 @@ class TableLog:
         self._writer.stop()
         self._uploader.stop()
 
-    def _log(self, artifact: wandb.Artifact, aliases: list[str], **references: str) -> str:
+    def _log(
+        self, artifact: wandb.Artifact, aliases: list[str], what: str, **references: str
+    ) -> str:
         """Uploads an artifact, or logs it to an offline run; returns the name of its package."""
         if self._is_online:
             if self._uploads is None:
                 self._uploads = Uploads(self.run, self._uploader, self._keep_local)
             return self._uploads.add(artifact, aliases, **references)
-        check_offline_log(self.run)
-        self._try(artifact.name, lambda: self.run.log_artifact(artifact, aliases=aliases))
+        if reason := self._offline.check():
+            raise OSError(reason)
+        self._try(artifact.name, lambda: self._offline.add(artifact, aliases, what))
         return ""
 
     def _try(self, what: str, log: Callable[[], Any]) -> None:

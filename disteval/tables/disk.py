@@ -9,7 +9,7 @@ from pathlib import Path
 
 import wandb
 
-from disteval.tables.wandb_private import media_dir, offline_failure, staging_dir
+from disteval.tables.wandb_private import media_dir, staging_dir
 
 # No space, no quota left, and a file system that has become read-only.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -45,17 +45,3 @@ def drop_staged(artifact: wandb.Artifact) -> None:
         if entry.local_path is not None and Path(entry.local_path).is_relative_to(staging):
             with contextlib.suppress(OSError):
                 Path(entry.local_path).unlink()
-
-
-def check_offline_log(run: wandb.Run) -> None:
-    """Raises if W&B's service cannot write an offline run any more.
-
-    Once a write has failed, the service writes nothing more to the file, not even when there is
-    space again. It says so only in a log of its own.
-
-    Raises:
-        OSError: With what the service says.
-    """
-    if (failure := offline_failure(run)) is not None:
-        path = run.settings.sync_file
-        raise OSError(f"W&B's service has stopped to write {path}: {failure[:300]}")

@@ -7,6 +7,9 @@ from __future__ import annotations
 FOUND = [
     ("the disk is full, read-only, or W&B's folders are removed", "training ended with an OSError",
      "multiproc/test_disk.py::test_an_online_run"),
+    ("the disk is full before W&B's service has written the file of an offline run",
+     "versions that were logged before were lost without a word",
+     "multiproc/test_disk.py::test_training_goes_on_and_each_lost_version_is_named_once"),
     ("W&B refuses some requests and answers again", "a version stayed on disk until `upload`",
      "unit/tables/test_uploads.py::test_a_refused_version_is_tried_again_before_the_next"),
     ("W&B refuses two versions, one after the other", "an older version stayed the best one",

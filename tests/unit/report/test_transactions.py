@@ -1,4 +1,4 @@
-"""What a W&B run wrote to its `.wandb` file."""
+"""The artifacts of an offline run, as its `.wandb` file describes them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import wandb
 
-from disteval.errors import DistEvalError
 from disteval.report.parts import find_run
 from disteval.report.read import read_run
-from disteval.report.transactions import read_artifacts, read_records
+from disteval.report.transactions import read_artifacts
 
 
 @pytest.fixture
@@ -40,37 +39,6 @@ def test_artifacts_are_read_with_their_files(run_directory: Path) -> None:
     table = json.loads(second.files["eval_data.table.json"].read_text())
     assert table["data"] == [["cat"], ["dog"]]
     assert second.references == []
-
-
-def test_a_file_that_is_still_written_is_read_to_its_end(run_directory: Path) -> None:
-    (path,) = run_directory.glob("*.wandb")
-    whole = list(read_records(path))
-    path.write_bytes(path.read_bytes()[:-3])
-    assert list(read_records(path)) == whole[:-1]
-
-
-def test_zeros_at_the_end_are_what_a_machine_that_went_down_leaves(run_directory: Path) -> None:
-    (path,) = run_directory.glob("*.wandb")
-    whole = list(read_records(path))
-    with path.open("ab") as file:
-        file.write(bytes(100_000))
-    assert list(read_records(path)) == whole
-
-
-@pytest.mark.parametrize("position", [0, 20, -20])
-def test_damage_is_an_error(position: int, run_directory: Path) -> None:
-    (path,) = run_directory.glob("*.wandb")
-    data = bytearray(path.read_bytes())
-    data[position] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(DistEvalError, match="The log of a run is damaged"):
-        list(read_records(path))
-
-
-def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "run.wandb").mkdir()
-    with pytest.raises(DistEvalError, match=r"cannot be read: .*run\.wandb is no regular file"):
-        list(read_records(tmp_path / "run.wandb"))
 
 
 def test_a_run_is_read_by_its_directory_or_one_above(run_directory: Path) -> None:
