@@ -12,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from chaos.schedules import INFERENCE, Fault
+from chaos.schedules import INFERENCE, READING, Fault
 from multiproc.disks import empty, fill
 
 # What a batch takes longer on a rank that has become slow; ten times as long as without.
@@ -21,6 +21,14 @@ SLOW_SECONDS = 0.05
 
 class PlantedError(Exception):
     """What a fault of kind `"raise"` raises."""
+
+
+def _is_due(fault: Fault, event: str, number: int) -> bool:
+    if (fault.event, fault.kind) == (READING, "raise"):
+        # TensorFlow reads ahead, and drops what nobody asks for together with its error. So what
+        # cannot be read once cannot be read later either, as with a damaged file.
+        return event == READING and number >= fault.number
+    return (fault.event, fault.number) == (event, number)
 
 
 class Events:
@@ -49,7 +57,7 @@ class Events:
             number = self._counts[event]
             self._counts[event] += 1
         for index, fault in self._faults.items():
-            if (fault.event, fault.number) == (event, number):
+            if _is_due(fault, event, number):
                 (self._directory / f"fired-{index}").touch()
                 getattr(self, f"_{fault.kind}")(fault)
         if self._is_slow and event == INFERENCE:
