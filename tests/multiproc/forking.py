@@ -1,7 +1,7 @@
-"""Runs scripts in processes that are forked from one that has imported TensorFlow already.
+"""Runs scripts in processes that are forked from one that has imported TensorFlow and W&B already.
 
-An import of TensorFlow takes seconds of a core, and the suite runs hundreds of scripts. A forked
-process is otherwise like one of its own, since TensorFlow starts nothing before it is used.
+These imports take seconds of a core, and the suite runs hundreds of scripts. A forked process is
+otherwise like one of its own, since neither starts anything before it is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROGRAM = "from multiproc.forking import serve; exec(serve())"
 
 
 class Forker:
-    """A process that has imported TensorFlow, and the pipes to it.
+    """A process that has imported TensorFlow and W&B, and the pipes to it.
 
     Args:
         env: The variables that its imports see.
@@ -102,8 +102,8 @@ class Forker:
 def serve() -> types.CodeType | str:
     """Forks until stdin ends; returns, in a forked process, the script that it has to run."""
     import tensorflow as tf
+    from wandb.integration import keras  # noqa: F401
 
-    # Not W&B, whose import makes a folder for media: the first fork to end would remove it for all.
     tf.keras.layers  # noqa: B018 (imports Keras)
     # A garbage collection would write to all objects, so that each process would copy their memory.
     gc.freeze()
@@ -133,6 +133,8 @@ def _become(
     os.environ.clear()
     os.environ.update(env)
     tempfile.tempdir = None  # it depends on TMPDIR
+    _make_media_folder()
+    os.register_at_fork(after_in_child=_make_media_folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     print_to(os.open(output, os.O_WRONLY | os.O_APPEND))
     fork = {"horovod": fork_ranks, "multiworker": fork_workers}.get(launch[0])
@@ -144,3 +146,12 @@ def _become(
     sys.path[:] = [str(Path(script).parent), *(p for p in path if p not in sys.path), *sys.path[1:]]
     sys.modules["__main__"].__file__ = script
     return compile(Path(script).read_bytes(), script, "exec", dont_inherit=True)
+
+
+def _make_media_folder() -> None:
+    """Makes the folder for media that W&B makes when it is imported, for this process alone."""
+    from wandb.sdk.data_types._private import MEDIA_TMP
+
+    # The folder of the process that this one was forked from stays.
+    MEDIA_TMP._finalizer.detach()
+    MEDIA_TMP.__init__("wandb-media")
