@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work" "$tests/.."
 "$python" -m venv "$work/venv"
 wheel=$(echo "$work"/disteval-*.whl)
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check "${wheel}[demo]"
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check "${wheel}[demo]"
 "$python" "$tests/examples.py" "$tests/../README.md" >"$work/example.py"
 cd "$work"
 WANDB_MODE=offline WANDB_DIR=$work TF_CPP_MIN_LOG_LEVEL=3 venv/bin/python example.py

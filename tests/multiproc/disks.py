@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ def can_mount() -> bool:
                 return True
         except (OSError, subprocess.CalledProcessError):
             return False
+
+
+def is_above_modes() -> bool:
+    """Returns whether this process may write where the mode of a folder forbids it, as root may."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o500)
+        return os.access(folder, os.W_OK)
 
 
 def fill(disk: Path) -> None:

@@ -60,7 +60,7 @@ def test_an_error_on_request(disk: Path) -> None:
     assert "No space left on device" in done["error"]
 
 
-@pytest.mark.parametrize("how", ["full", "read-only", "removed"])
+@pytest.mark.parametrize("how", ["full", "read-only", "denied", "removed"])
 def test_an_online_run(how: str, disk: Path, wandb_backend: WandbBackend) -> None:
     names = ("WANDB_DATA_DIR", "WANDB_CACHE_DIR")
     own = dict.fromkeys(names, str(disk)) | {"WANDB_ARTIFACT_DIR": str(disk / "artifacts")}

@@ -5,8 +5,8 @@ from __future__ import annotations
 # What goes wrong; what became of it before it was mended; a test of what becomes of it now, below
 # `tests/`.
 FOUND = [
-    ("the disk is full, read-only, or W&B's folders are removed", "training ended with an OSError",
-     "multiproc/test_disk.py::test_an_online_run"),
+    ("the disk is full, read-only or denied, or W&B's folders are removed",
+     "training ended with an OSError", "multiproc/test_disk.py::test_an_online_run"),
     ("the disk is full before W&B's service has written the file of an offline run",
      "versions that were logged before were lost without a word",
      "multiproc/test_disk.py::test_training_goes_on_and_each_lost_version_is_named_once"),

@@ -1,12 +1,14 @@
 """Trains while the disk of W&B's folders fails for some epochs, and then works again.
 
-Arguments: a folder on that disk; `on_log_error`; and how it fails: `full`, `read-only` or `removed`
-(the folders of W&B are). Prints what became of each version as JSON.
+Arguments: a folder on that disk; `on_log_error`; and how it fails: `full`, `read-only`, `denied`
+(by the modes of the folders of W&B) or `removed` (these folders are). Prints what became of each
+version as JSON.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,9 +21,13 @@ import wandb
 
 import disteval
 from messages import Messages
-from multiproc.disks import empty, fill
+from multiproc.disks import empty, fill, is_above_modes
 
 DISK, ON_LOG_ERROR, HOW = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+if HOW == "denied" and is_above_modes():
+    rights = ["--bounding-set", "-dac_override,-dac_read_search"]
+    os.execvp("setpriv", ["setpriv", *rights, sys.executable, *sys.argv])
+
 EPOCHS, FAILS, WORKS = 8, 2, 5
 SAMPLES = 100
 keras = tf.keras
@@ -47,6 +53,8 @@ def fail() -> None:
         # Over the disk itself, on which W&B's service has files open to write.
         subprocess.run(["mount", "--bind", DISK, DISK], check=True)
         subprocess.run(["mount", "-o", "remount,ro,bind", DISK], check=True)
+    elif HOW == "denied":
+        allow(0o500)
     else:
         for folder in (DISK / "artifacts/staging", *(DISK / "tmp").glob("*wandb-media")):
             shutil.rmtree(folder)
@@ -57,6 +65,14 @@ def work() -> None:
         empty(DISK)
     elif HOW == "read-only":
         subprocess.run(["umount", DISK], check=True)
+    elif HOW == "denied":
+        allow(0o700)
+
+
+def allow(mode: int) -> None:
+    """Sets the mode of all folders on the disk."""
+    for folder, _, _ in os.walk(DISK):
+        os.chmod(folder, mode)
 
 
 messages = Messages()
