@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up with Horovod and runs all checks and tests: half an hour on 2 cores.
+# Sets up with Horovod and runs all checks and tests: 20 to 30 minutes on 2 cores.
 #
 #   bash launch/test.sh                 lint, types, tests, coverage, the wheel
 #   bash launch/test.sh --fast          lint, types and unit tests, without Horovod; at most 3 minutes

@@ -133,13 +133,14 @@ def _become(
     os.environ.clear()
     os.environ.update(env)
     tempfile.tempdir = None  # it depends on TMPDIR
-    _make_media_folder()
     os.register_at_fork(after_in_child=_make_media_folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     print_to(os.open(output, os.O_WRONLY | os.O_APPEND))
     fork = {"horovod": fork_ranks, "multiworker": fork_workers}.get(launch[0])
     if fork is not None:
         fork(launch[1])
+    else:
+        _make_media_folder()
     script = argv[0]
     sys.argv[:] = argv
     path = env.get("PYTHONPATH", "").split(os.pathsep)

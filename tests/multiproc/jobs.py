@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import psutil
 
@@ -40,7 +40,7 @@ def rendezvous(size: int) -> tuple[Any, list[dict[str, str]]]:
 def fork_ranks(size: int) -> None:
     """Forks Horovod ranks and returns in each, with its environment, each line after its rank.
 
-    The process of the job itself waits for them, and exits with 1 if one failed. As under
+    The process of the job itself waits for them, and ends with 1 if one failed. As under
     `horovodrun`, a rank that fails ends the job: the other ranks are killed `GRACE` seconds later.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `finally` runs
@@ -57,13 +57,13 @@ def fork_ranks(size: int) -> None:
         os.close(writer)
         ranks.append(psutil.Process(pid))
         outputs.append(os.fdopen(reader, errors="replace"))
-    sys.exit(_supervise(ranks, outputs))
+    _end(_supervise(ranks, outputs))
 
 
 def fork_workers(size: int) -> None:
     """Forks workers of MultiWorkerMirroredStrategy and returns in each, with its `TF_CONFIG`.
 
-    The process of the job itself waits for them, and exits with 1 if one failed. A worker that is
+    The process of the job itself waits for them, and ends with 1 if one failed. A worker that is
     still stopped when the others have ended is killed.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(size)]
@@ -86,7 +86,13 @@ def fork_workers(size: int) -> None:
             if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
                 os.kill(pid, signal.SIGKILL)
             statuses[number] = os.waitpid(pid, 0)[1]
-    sys.exit(any(statuses))
+    _end(int(any(statuses)))
+
+
+def _end(status: int) -> NoReturn:
+    """Ends the process of a job, which has done nothing that Python would have to tidy up."""
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def free_ports(count: int) -> list[int]:
