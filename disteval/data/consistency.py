@@ -110,8 +110,8 @@ def check_ranks(digests: Sequence[str | None]) -> None:
 def check_extents(extents: Sequence[str | None]) -> None:
     """Compares `Source.extent` of each rank, in rank order.
 
-    Ranks that take turns may not notice otherwise: what only one rank has could be the turn of
-    another.
+    Where ranks take turns, a batch that only one rank has may be the turn of another. Then nobody
+    evaluates it, and the batches that were evaluated still cover each sample once.
 
     Raises:
         DataOrderError: They differ.

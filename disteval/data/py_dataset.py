@@ -39,13 +39,10 @@ class PyDatasetSource(Source):
         return len(self.dataset)
 
     def extent(self) -> str:
-        return f"{len(self.dataset)} batches"
+        return f"{self._num_read()} batches"
 
     def batches(self, shard: Shard) -> Iterator[tuple[int, Any]]:
-        count = len(self.dataset)
-        if self.num_samples is not None:
-            count = min(count, -(-self.num_samples // self.batch_size))
-        numbers = range(*shard.bounds(count))
+        numbers = range(*shard.bounds(self._num_read()))
         for i, batch in zip(numbers, self._read(numbers), strict=True):
             rows, start = num_rows(batch), i * self.batch_size
             if rows > self.batch_size or (rows < self.batch_size and i < len(self.dataset) - 1):
@@ -57,6 +54,12 @@ class PyDatasetSource(Source):
             if self.num_samples is not None:
                 batch = cut(batch, self.num_samples - start)
             yield start, tf.nest.map_structure(as_floatx, batch)
+
+    def _num_read(self) -> int:
+        """Returns how many batches all ranks read together."""
+        if self.num_samples is None:
+            return len(self.dataset)
+        return min(len(self.dataset), -(-self.num_samples // self.batch_size))
 
     def _read(self, numbers: range) -> Iterator[Any]:
         """Yields batches in order, read by as many threads as the dataset has workers."""

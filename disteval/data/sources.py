@@ -64,9 +64,10 @@ class Source(abc.ABC):
         return None
 
     def extent(self) -> str | None:
-        """Returns how much data there is for all ranks, such as "40 samples", after `batches` ends.
+        """Returns how much data this rank found for all ranks together, such as "40 samples".
 
-        It is equal on all ranks that read the same data; `None` if this rank reads only its own.
+        It is known once `batches` has been read to its end, and equal on all ranks that read the
+        same data. `None` if a rank reads its own part only.
         """
         return None
 

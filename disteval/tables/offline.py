@@ -18,8 +18,8 @@ class OfflineLog:
 
     W&B's service writes the file block by block, so that a write may fail some time after
     `log_artifact`. Then the service writes nothing more, not even when there is space again, and
-    says so only in a log of its own. It writes the last block when the run has finished: whether
-    that fails, nobody is left to notice.
+    says so only in a log of its own. The last block is written after the run has finished; if that
+    write fails, this class no longer notices.
 
     Args:
         run: The run.
@@ -44,7 +44,7 @@ class OfflineLog:
         self._logged[client_id(artifact)] = what, artifact.size
 
     def check(self) -> str:
-        """Names what is lost, once, if the service has stopped to write.
+        """Names what is lost, once, if the service has stopped writing.
 
         Returns:
             Why it has stopped; empty if it has not.
@@ -52,7 +52,7 @@ class OfflineLog:
         if (failure := offline_failure(self._run)) is None:
             return ""
         path = Path(self._run.settings.sync_file)
-        reason = f"W&B's service has stopped to write {path}: {failure[:300]}"
+        reason = f"W&B's service has stopped writing {path}: {failure[:300]}"
         arrived = _arrived(path) if self._logged else set()
         for client, (what, num_bytes) in self._logged.items():
             if client not in arrived:

@@ -50,7 +50,7 @@ def test_training_goes_on_and_each_lost_version_is_named_once(disk: Path) -> Non
         (named,) = [text for text in done["warnings"] if f"{version} of" in text]
         assert "It needs about " in named
         disk_was_full = version in ("epoch_2", "epoch_3", "epoch_4")
-        reason = "No space left on device" if disk_was_full else "service has stopped to write"
+        reason = "No space left on device" if disk_was_full else "service has stopped writing"
         assert reason in named
 
 

@@ -239,7 +239,8 @@ def test_number_of_batches(given: Any, expected: int | None) -> None:
         (dataset(20).batch(7), 12, "12 samples"),
         (dataset(20).batch(7), 50, "20 samples"),
         (disteval.sharded((X, Y), lambda elements: elements.batch(7)), 6, "6 samples"),
-        (Batches((X, Y), [4, 4, 2]), 5, "3 batches"),
+        (Batches((X, Y), [4, 4, 2]), None, "3 batches"),
+        (Batches((X, Y), [4, 4, 2]), 5, "2 batches"),
         (striped((X, Y)), None, None),
     ],
 )
